@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "kernels/operation.h"
+#include "kernels/stream.h"
+#include "kernels/tensor.h"
+
+namespace trireme::kernels {
+
+// One device: its memory, its streams and every operation it can run.
+class Backend {
+ public:
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  virtual ~Backend() = default;
+
+  // What runs here, for people: "cpu (x86-64-v4, 2 threads)".
+  virtual std::string description() const = 0;
+
+  // Streams must outlive the tensors that follow them and die before the backend.
+  virtual std::unique_ptr<Stream> make_stream() = 0;
+
+  // Uninitialized memory, usable on `stream` and given back in its order. Throws DeviceError,
+  // with what is in use by category, when there is no more.
+  virtual Tensor allocate(Stream& stream, Shape shape, Dtype dtype, Category category) = 0;
+
+  // Copies between host memory and a contiguous view, in the order of the stream. The host
+  // memory must stay until the stream has passed the copy.
+  virtual void upload(Stream& stream, std::span<const std::byte> from, View to) = 0;
+  virtual void download(Stream& stream, View from, std::span<std::byte> to) = 0;
+
+  virtual MemoryUse memory() const = 0;
+  virtual void reset_memory_peaks() = 0;
+
+  // Fused multiply-adds this device can do, in FLOP/s at `dtype`: what MFU divides by. Measured
+  // once where no table knows it.
+  virtual double peak_flops_per_second(Dtype dtype) = 0;
+
+  // The one door to every operation: checks the contract, then enqueues.
+  template <class Kind>
+  void run(Stream& stream, const Kind& operation) {
+    operation.validate();
+    enqueue(stream, operation);
+  }
+
+ private:
+  virtual void enqueue(Stream& stream, const Operation& operation) = 0;
+};
+
+struct CpuOptions {
+  int threads = 1;  // of every stream's OpenMP team
+};
+
+// Throws DeviceError if this processor is older than the oldest instruction set built for.
+std::unique_ptr<Backend> make_cpu_backend(CpuOptions options = {});
+
+}  // namespace trireme::kernels

@@ -1,0 +1,94 @@
+#include "kernels/cpu/host_pool.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <string>
+
+#include "kernels/check.h"
+
+namespace trireme::kernels {
+namespace {
+
+constexpr std::size_t kCacheLine = 64;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+// Eight classes per power of two: at most an eighth of a block is wasted.
+std::size_t size_class(std::size_t bytes) {
+  const std::size_t power = std::bit_floor(std::max(bytes, std::size_t{8} * kCacheLine));
+  const std::size_t step = power / 8;
+  return (std::max(bytes, kCacheLine) + step - 1) / step * step;
+}
+
+std::string in_use(const MemoryUse& use) {
+  std::string text;
+  for (std::size_t i = 0; i < kCategories; ++i) {
+    text += std::string(i ? ", " : "") + name_of(static_cast<Category>(i)) + " " +
+            std::to_string(use.categories[i].current >> 20) + " MiB";
+  }
+  return text;
+}
+
+}  // namespace
+
+HostPool::~HostPool() {
+  for (const auto& [data, size] : blocks_) std::free(data);
+}
+
+void* HostPool::allocate(std::size_t bytes, Stream& stream, Category category) {
+  const std::size_t size = size_class(bytes);
+  std::lock_guard lock(mutex_);
+  void* data = cached(size, stream);
+  if (!data) {
+    const std::size_t alignment = size >= kHugePage ? kHugePage : kCacheLine;
+    data = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+    if (!data) {
+      throw DeviceError("out of host memory: " + std::to_string(bytes) + " bytes asked for, in use: " +
+                        in_use(use_));
+    }
+    // First touch of 4 KiB pages is an order of magnitude slower.
+    if (size >= kHugePage) madvise(data, size, MADV_HUGEPAGE);
+    blocks_.emplace(data, size);
+    use_.reserved += static_cast<std::int64_t>(size);
+  }
+  account(category, static_cast<std::int64_t>(bytes));
+  return data;
+}
+
+void HostPool::release(void* data, std::size_t bytes, Stream& stream, Category category) {
+  std::lock_guard lock(mutex_);
+  free_[&stream][blocks_.at(data)].push_back(data);
+  account(category, -static_cast<std::int64_t>(bytes));
+}
+
+MemoryUse HostPool::use() const {
+  std::lock_guard lock(mutex_);
+  return use_;
+}
+
+void HostPool::reset_peaks() {
+  std::lock_guard lock(mutex_);
+  for (auto& category : use_.categories) category.peak = category.current;
+  use_.total.peak = use_.total.current;
+}
+
+void* HostPool::cached(std::size_t size, const Stream& stream) {
+  const auto of_stream = free_.find(&stream);
+  if (of_stream == free_.end()) return nullptr;
+  const auto blocks = of_stream->second.find(size);
+  if (blocks == of_stream->second.end() || blocks->second.empty()) return nullptr;
+  void* data = blocks->second.back();
+  blocks->second.pop_back();
+  return data;
+}
+
+void HostPool::account(Category category, std::int64_t bytes) {
+  for (auto* counted : {&use_.categories[static_cast<std::size_t>(category)], &use_.total}) {
+    counted->current += bytes;
+    counted->peak = std::max(counted->peak, counted->current);
+  }
+}
+
+}  // namespace trireme::kernels

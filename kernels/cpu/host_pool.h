@@ -1,0 +1,37 @@
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/memory.h"
+
+namespace trireme::kernels {
+
+// Caches host memory between uses and accounts for it. A block given back on a stream serves the
+// next request of its size class on that stream at once: the stream's order keeps the two uses
+// apart, although neither may have run yet.
+class HostPool final : public Memory {
+ public:
+  HostPool() = default;
+  ~HostPool() override;
+
+  // At least `bytes` bytes, aligned to a cache line. Throws DeviceError when there are no more.
+  void* allocate(std::size_t bytes, Stream& stream, Category category);
+  void release(void* data, std::size_t bytes, Stream& stream, Category category) override;
+
+  MemoryUse use() const;
+  void reset_peaks();
+
+ private:
+  void* cached(std::size_t size, const Stream& stream);
+  void account(Category category, std::int64_t bytes);
+
+  mutable std::mutex mutex_;
+  std::map<const Stream*, std::unordered_map<std::size_t, std::vector<void*>>> free_;
+  std::unordered_map<void*, std::size_t> blocks_;  // size class of every block, used or not
+  MemoryUse use_;
+};
+
+}  // namespace trireme::kernels

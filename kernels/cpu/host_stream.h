@@ -1,0 +1,50 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "kernels/stream.h"
+
+namespace trireme::kernels {
+
+// A stream whose work runs on one host thread, in order. After a task has failed the tasks behind
+// it are dropped, until synchronize reports the failure; events are still reached, so that nobody
+// waits for ever.
+class HostStream final : public Stream {
+ public:
+  // `threads` is the size of the OpenMP team that work on this stream may use.
+  explicit HostStream(int threads = 1);
+  ~HostStream() override;
+
+  void enqueue(std::function<void()> task);
+
+  using Stream::wait_for;
+  std::shared_ptr<const Event> record() override;
+  void wait_for(std::shared_ptr<const Event> event) override;
+  void synchronize() override;
+
+ private:
+  struct Task {
+    std::function<void()> work;
+    bool always;  // runs even after a failure
+  };
+
+  void push(Task task);
+  void run_tasks(int threads);
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Task> tasks_;  // front is running
+  std::exception_ptr failure_;
+  bool closing_ = false;
+  std::thread worker_;  // last: starts when everything above exists
+};
+
+// Streams of host backends are HostStreams; anything else is a caller's mistake.
+HostStream& host(Stream& stream);
+
+}  // namespace trireme::kernels

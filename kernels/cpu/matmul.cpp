@@ -1,0 +1,150 @@
+#include "kernels/cpu/matmul.h"
+
+#include <omp.h>
+
+#include <array>
+#include <map>
+#include <mutex>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/check.h"
+
+namespace trireme::kernels {
+namespace {
+
+// Everything that tells one oneDNN primitive from another.
+struct Key {
+  std::int64_t rows, columns, inner, a_stride, b_stride, out_stride;
+  bool transpose_a, transpose_b, accumulate, bias;
+  int threads;
+
+  auto operator<=>(const Key&) const = default;
+};
+
+dnnl::memory::desc matrix(std::int64_t rows, std::int64_t columns, std::int64_t stride, bool transpose) {
+  using dnnl::memory;
+  return memory::desc({rows, columns}, memory::data_type::f32,
+                      transpose ? memory::dims{1, stride} : memory::dims{stride, 1});
+}
+
+struct Primitive {
+  dnnl::matmul matmul;
+  dnnl::memory::desc a, b, out, bias;
+};
+
+Primitive make_primitive(const Key& key, const dnnl::engine& engine) {
+  Primitive made;
+  made.a = matrix(key.rows, key.inner, key.a_stride, key.transpose_a);
+  made.b = matrix(key.inner, key.columns, key.b_stride, key.transpose_b);
+  made.out = matrix(key.rows, key.columns, key.out_stride, false);
+  dnnl::primitive_attr attributes;
+  if (key.accumulate) {
+    dnnl::post_ops sum;
+    sum.append_sum(1.0f);
+    attributes.set_post_ops(sum);
+  }
+  if (key.bias) {
+    made.bias = matrix(1, key.columns, key.columns, false);
+    made.matmul = dnnl::matmul(dnnl::matmul::primitive_desc(
+        dnnl::matmul::desc(made.a, made.b, made.bias, made.out), attributes, engine));
+  } else {
+    made.matmul = dnnl::matmul(dnnl::matmul::primitive_desc(
+        dnnl::matmul::desc(made.a, made.b, made.out), attributes, engine));
+  }
+  return made;
+}
+
+double element(const View& view, std::int64_t r, std::int64_t c, bool transpose) {
+  const auto* values = static_cast<const double*>(view.data);
+  return transpose ? values[c * view.stride + r] : values[r * view.stride + c];
+}
+
+void multiply_f64(const Matmul& op) {
+  for (std::int64_t r = 0; r < op.out.rows; ++r) {
+    double* out = static_cast<double*>(op.out.data) + r * op.out.stride;
+    for (std::int64_t c = 0; c < op.out.columns; ++c) {
+      double sum = op.bias ? static_cast<const double*>(op.bias.data)[c] : 0.0;
+      for (std::int64_t k = 0; k < op.inner(); ++k) {
+        sum += element(op.a, r, k, op.transpose_a) * element(op.b, k, c, op.transpose_b);
+      }
+      out[c] = op.accumulate ? out[c] + sum : sum;
+    }
+  }
+}
+
+}  // namespace
+
+class CpuMatmul::Primitives {
+ public:
+  Primitives() : engine_(dnnl::engine::kind::cpu, 0) {}
+
+  void run(const Matmul& op) {
+    const Primitive& primitive = find(op);
+    dnnl::stream stream(engine_);
+    const auto wrap = [&](const dnnl::memory::desc& layout, View view) {
+      return dnnl::memory(layout, engine_, view.data);
+    };
+    std::unordered_map<int, dnnl::memory> operands{
+        {DNNL_ARG_SRC, wrap(primitive.a, op.a)},
+        {DNNL_ARG_WEIGHTS, wrap(primitive.b, op.b)},
+        {DNNL_ARG_DST, wrap(primitive.out, op.out)}};
+    if (op.bias) operands.emplace(DNNL_ARG_BIAS, wrap(primitive.bias, op.bias));
+    primitive.matmul.execute(stream, operands);
+    stream.wait();
+  }
+
+ private:
+  const Primitive& find(const Matmul& op) {
+    const Key key{.rows = op.out.rows, .columns = op.out.columns, .inner = op.inner(),
+                  .a_stride = op.a.stride, .b_stride = op.b.stride, .out_stride = op.out.stride,
+                  .transpose_a = op.transpose_a, .transpose_b = op.transpose_b,
+                  .accumulate = op.accumulate, .bias = static_cast<bool>(op.bias),
+                  .threads = omp_get_max_threads()};
+    std::lock_guard lock(mutex_);
+    auto found = cache_.find(key);
+    if (found == cache_.end()) found = cache_.emplace(key, make_primitive(key, engine_)).first;
+    return found->second;
+  }
+
+  dnnl::engine engine_;
+  std::mutex mutex_;
+  std::map<Key, Primitive> cache_;
+};
+
+CpuMatmul::CpuMatmul(RunVectorOperation convert)
+    : convert_(convert), primitives_(std::make_unique<Primitives>()) {}
+
+CpuMatmul::~CpuMatmul() = default;
+
+void CpuMatmul::run(const Matmul& op) {
+  if (op.out.size() == 0) return;
+  switch (op.a.dtype) {
+    case Dtype::f32: primitives_->run(op); break;
+    case Dtype::f64: multiply_f64(op); break;
+    case Dtype::bf16:
+    case Dtype::f16: run_converted(op); break;
+    case Dtype::i32: break;
+  }
+}
+
+void CpuMatmul::run_converted(const Matmul& op) {
+  std::array<std::vector<float>, 4> copies;
+  const auto f32 = [&](std::size_t slot, View view, bool fill) {
+    if (!view || view.dtype == Dtype::f32) return view;
+    copies[slot].resize(static_cast<std::size_t>(view.size()));
+    const View copy(copies[slot].data(), view.shape(), Dtype::f32);
+    if (fill) convert_(Convert{.x = view, .out = copy});
+    return copy;
+  };
+  Matmul wide = op;
+  wide.a = f32(0, op.a, true);
+  wide.b = f32(1, op.b, true);
+  wide.bias = f32(2, op.bias, true);
+  wide.out = f32(3, op.out, op.accumulate);
+  primitives_->run(wide);
+  if (wide.out.data != op.out.data) convert_(Convert{.x = wide.out, .out = op.out});
+}
+
+}  // namespace trireme::kernels

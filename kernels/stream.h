@@ -1,0 +1,47 @@
+#pragma once
+
+#include <memory>
+
+namespace trireme::kernels {
+
+// A point in a stream's work. It is reached when everything enqueued before it is done.
+class Event {
+ public:
+  Event() = default;
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  virtual ~Event() = default;
+
+  virtual bool reached() const = 0;
+
+  // Blocks the calling thread until the event is reached. Does not report failures of the work
+  // before it: Stream::synchronize does.
+  virtual void wait() const = 0;
+};
+
+// A queue of work on one device. Work on one stream runs in the order it was enqueued; two
+// streams are unordered unless one waits for the other.
+//
+// There is no current or default stream: whatever enqueues work takes one.
+class Stream {
+ public:
+  Stream() = default;
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+  virtual ~Stream() = default;
+
+  // Marks the end of what has been enqueued so far. Shared, because every stream that waits for
+  // the event keeps it alive until it has passed it.
+  virtual std::shared_ptr<const Event> record() = 0;
+
+  // Work enqueued here from now on starts after `event`. Does not block the calling thread.
+  virtual void wait_for(std::shared_ptr<const Event> event) = 0;
+
+  // Work enqueued here from now on starts after everything already enqueued on `other`.
+  void wait_for(Stream& other) { wait_for(other.record()); }
+
+  // Blocks until the queue is empty, then rethrows the first failed work.
+  virtual void synchronize() = 0;
+};
+
+}  // namespace trireme::kernels
