@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Compares the training step of trireme with that of PyTorch in its fastest setting, run by run in turn.
+
+The two programs alternate, so that a slow minute of the machine hits both; the ratio is the median over the
+pairs. Both fractions of the FMA peak rest on trireme's count of operations and its measured peak.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+
+import torch_llama
+
+PEERS = pathlib.Path(__file__).resolve().parent
+PROJECT = PEERS.parent.parent
+HEAD_DIM = 64
+INTERMEDIATE_MULTIPLE = 64
+
+COLUMNS = [
+    ("hidden", "{:d}"),
+    ("threads", "{:d}"),
+    ("trireme_tokens_per_second", "{:.0f}"),
+    ("torch_tokens_per_second", "{:.0f}"),
+    ("ratio", "{:.3f}"),
+    ("trireme_fraction_of_peak", "{:.3f}"),
+    ("torch_fraction_of_peak", "{:.3f}"),
+]
+
+
+def whole_numbers(text):
+    return [int(part) for part in text.split(",")]
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hidden", type=whole_numbers, default=[256, 384, 512, 768], help="sizes, by commas")
+    parser.add_argument("--threads", type=whole_numbers, default=[1, 2], help="thread counts, by commas")
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--kv-heads", type=int, default=2)
+    parser.add_argument("--vocab", type=int, default=256)
+    parser.add_argument("--seq", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--warmup", type=int, default=2)
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--trireme", default=str(PROJECT / "build/cpu/bin/trireme"))
+    parser.add_argument("--python", default=sys.executable, help="the Python that has PyTorch")
+    parser.add_argument("--json", type=pathlib.Path, help="where to store the results")
+    return parser.parse_args()
+
+
+def intermediate_size(hidden):
+    """8/3 of the hidden size, rounded up to whole blocks."""
+    blocks = -(-8 * hidden // (3 * INTERMEDIATE_MULTIPLE))
+    return blocks * INTERMEDIATE_MULTIPLE
+
+
+def step_arguments(options, hidden, threads):
+    values = {
+        "--layers": options.layers,
+        "--hidden": hidden,
+        "--intermediate": intermediate_size(hidden),
+        "--heads": hidden // HEAD_DIM,
+        "--kv-heads": options.kv_heads,
+        "--vocab": options.vocab,
+        "--seq": options.seq,
+        "--batch": options.batch,
+        "--threads": threads,
+        "--steps": options.steps,
+        "--warmup": options.warmup,
+    }
+    return [text for name, value in values.items() for text in (name, str(value))] + ["--json"]
+
+
+def run_json(command):
+    finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if finished.returncode != 0:
+        sys.exit(f"{' '.join(command)} failed:\n{finished.stderr}")
+    return json.loads(finished.stdout)
+
+
+def run_pairs(options, trireme_command, torch_command):
+    pairs = []
+    for number in range(1, options.pairs + 1):
+        trireme, torch = run_json(trireme_command), run_json(torch_command)
+        pairs.append({"trireme": trireme, "torch": torch})
+        rates = [run["tokens_per_second"] for run in (trireme, torch)]
+        print(f"  pair {number}: trireme {rates[0]:.0f}, torch {rates[1]:.0f} tokens/s", file=sys.stderr)
+    return pairs
+
+
+def summary(pairs):
+    trireme = statistics.median(pair["trireme"]["tokens_per_second"] for pair in pairs)
+    torch = statistics.median(pair["torch"]["tokens_per_second"] for pair in pairs)
+    ratios = [pair["trireme"]["tokens_per_second"] / pair["torch"]["tokens_per_second"] for pair in pairs]
+    fraction = statistics.median(pair["trireme"]["fraction_of_peak"] for pair in pairs)
+    return {
+        "trireme_tokens_per_second": trireme,
+        "torch_tokens_per_second": torch,
+        "ratio": statistics.median(ratios),
+        "trireme_fraction_of_peak": fraction,
+        "torch_fraction_of_peak": fraction * torch / trireme,
+    }
+
+
+def compare(options, hidden, threads):
+    arguments = step_arguments(options, hidden, threads)
+    peer = [options.python, str(PEERS / "torch_llama.py"), *arguments]
+    print(f"hidden {hidden}, {threads} threads: looking for PyTorch's fastest setting", file=sys.stderr)
+    setting = run_json([*peer, "--fastest"])["setting"]
+    print(f"  {setting}", file=sys.stderr)
+    trireme_command = [options.trireme, "bench", "step", *arguments]
+    pairs = run_pairs(options, trireme_command, [*peer, *torch_llama.setting_arguments(setting)])
+    return {"hidden": hidden, "threads": threads, **summary(pairs), "torch_setting": setting, "pairs": pairs}
+
+
+def print_table(results):
+    print("  ".join(name for name, _ in COLUMNS))
+    for result in results:
+        print("  ".join(form.format(result[name]).rjust(len(name)) for name, form in COLUMNS))
+
+
+def main():
+    options = parse_options()
+    results = [compare(options, hidden, threads) for threads in options.threads for hidden in options.hidden]
+    print_table(results)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "data/error.h"
+#include "data/token_file.h"
+#include "data/token_file_writer.h"
+#include "data/tokenizer.h"
+#include "launch/commands/commands.h"
+#include "launch/console.h"
+
+namespace trireme::launch {
+namespace {
+
+struct BuildArguments {
+  std::string tokenizer = "bytes", output, separator;
+  std::vector<std::string> files;
+  bool json = false;
+};
+
+std::string read_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (file) text << file.rdbuf();
+  if (!file) throw data::DataError(data::Fault::missing, path + ": no such file, or it cannot be read");
+  return text.str();
+}
+
+// The documents of a file: all of it, or what stands between separators.
+std::vector<std::string> documents_of(const std::string& text, const std::string& separator) {
+  if (separator.empty()) return {text};
+  std::vector<std::string> documents;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find(separator, at), text.size());
+    if (end > at) documents.push_back(text.substr(at, end - at));
+    at = end + separator.size();
+  }
+  return documents;
+}
+
+ExitCode build(const BuildArguments& arguments) {
+  const auto tokenizer = data::make_tokenizer(arguments.tokenizer);
+  data::TokenFileWriter writer(arguments.output, tokenizer->vocab_size());
+  for (const std::string& path : arguments.files) {
+    for (const std::string& document : documents_of(read_text(path), arguments.separator)) {
+      auto tokens = tokenizer->encode(document);
+      if (tokens.empty()) continue;
+      tokens.push_back(tokenizer->end_of_document());
+      writer.add_document(tokens);
+    }
+  }
+  writer.finish();
+  if (arguments.json) {
+    const nlohmann::ordered_json result = {{"output", arguments.output},
+                                           {"tokenizer", tokenizer->name()},
+                                           {"vocab_size", tokenizer->vocab_size()},
+                                           {"documents", writer.documents()},
+                                           {"tokens", writer.tokens()}};
+    std::printf("%s\n", result.dump().c_str());
+  } else {
+    std::printf("%s.bin, %s.idx: %lld documents, %lld tokens of %s\n", arguments.output.c_str(),
+                arguments.output.c_str(), static_cast<long long>(writer.documents()),
+                static_cast<long long>(writer.tokens()), tokenizer->name().c_str());
+  }
+  return ExitCode::done;
+}
+
+struct InspectArguments {
+  std::string path, tokenizer;
+  std::int64_t vocab_size = 0;
+  bool json = false;
+};
+
+// The first tokens of a file, as ids and, if it is known what made them, as text.
+nlohmann::ordered_json first_tokens(const data::TokenFile& file, const std::string& tokenizer) {
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(std::min<std::int64_t>(file.tokens(), 16)));
+  file.read(0, ids);
+  nlohmann::ordered_json found = {{"first_tokens", ids}};
+  if (!tokenizer.empty()) {
+    ids.resize(static_cast<std::size_t>(std::min<std::int64_t>(file.tokens(), 200)));
+    file.read(0, ids);
+    found["text"] = data::make_tokenizer(tokenizer)->decode(ids);
+  }
+  return found;
+}
+
+ExitCode inspect(const InspectArguments& arguments) {
+  const auto file = data::open_token_file(arguments.path);
+  nlohmann::ordered_json found = {{"path", file->path()},
+                                  {"format", file->format()},
+                                  {"tokens", file->tokens()},
+                                  {"bytes_per_token", file->token_bytes()},
+                                  {"documents", file->documents()}};
+  found.update(first_tokens(*file, arguments.tokenizer));
+  const std::int64_t largest = std::int64_t{1} << 31;
+  data::check_whole(*file, arguments.vocab_size > 0 ? arguments.vocab_size : largest);
+  found["whole"] = true;
+  if (arguments.json) {
+    std::printf("%s\n", found.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    return ExitCode::done;
+  }
+  for (const auto& [name, value] : found.items()) {
+    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    std::printf("%-16s %s\n", name.c_str(), text.c_str());
+  }
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_data(CLI::App& app, Command& chosen) {
+  auto* data = app.add_subcommand("data", "makes token files from text, and explains them");
+  data->require_subcommand(1);
+  auto* build_command = data->add_subcommand("build", "turns text files into PREFIX.bin and PREFIX.idx");
+  // Lives as long as the parser that fills it in.
+  auto to_build = std::make_shared<BuildArguments>();
+  build_command->add_option("--tokenizer", to_build->tokenizer, "bytes, a tokenizer.json, or a SentencePiece .model")->capture_default_str();
+  build_command->add_option("--output", to_build->output, "PREFIX of the two files")->required();
+  build_command->add_option("--separator", to_build->separator, "a text that ends a document; default: each file is one document");
+  build_command->add_option("files", to_build->files, "text files, UTF-8")->required();
+  build_command->add_flag("--json", to_build->json, "the result as JSON");
+  build_command->footer("Example:\n  trireme data build --tokenizer bytes --output build/corpus book.txt");
+  build_command->callback([to_build, &chosen] {
+    chosen = [to_build] { return build(*to_build); };
+  });
+  auto* inspect_command = data->add_subcommand("inspect", "explains a token file and checks every token of it");
+  auto to_inspect = std::make_shared<InspectArguments>();
+  inspect_command->add_option("path", to_inspect->path, "PREFIX of a Megatron pair, or an llm.c .bin")->required();
+  inspect_command->add_option("--tokenizer", to_inspect->tokenizer, "shows the first tokens as text");
+  inspect_command->add_option("--vocab-size", to_inspect->vocab_size, "ids must be below this");
+  inspect_command->add_flag("--json", to_inspect->json, "the result as JSON");
+  inspect_command->footer("Example:\n  trireme data inspect build/corpus --tokenizer bytes --vocab-size 257");
+  inspect_command->callback([to_inspect, &chosen] {
+    chosen = [to_inspect] { return inspect(*to_inspect); };
+  });
+}
+
+}  // namespace trireme::launch

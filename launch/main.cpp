@@ -1,0 +1,58 @@
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "launch/commands/commands.h"
+#include "launch/version.h"
+
+namespace {
+
+using trireme::launch::ExitCode;
+
+// --global_batch and --global-batch are one option; what follows an = is left alone.
+std::vector<std::string> arguments(int count, char** values) {
+  std::vector<std::string> all(values + 1, values + count);
+  for (std::string& argument : all) {
+    if (!argument.starts_with("--")) continue;
+    const auto end = argument.begin() + static_cast<std::ptrdiff_t>(std::min(argument.find('='), argument.size()));
+    std::replace(argument.begin(), end, '_', '-');
+  }
+  std::reverse(all.begin(), all.end());  // the order CLI11 wants
+  return all;
+}
+
+int run(int count, char** values) {
+  CLI::App app("trireme trains transformer language models on many nodes, from one binary.", "trireme");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", trireme::launch::version_text());
+  trireme::launch::Command chosen;
+  trireme::launch::add_train(app, chosen);
+  trireme::launch::add_data(app, chosen);
+  trireme::launch::add_bench(app, chosen);
+  trireme::launch::add_config(app, chosen);
+  try {
+    app.parse(arguments(count, values));
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    std::fprintf(stderr, "trireme --help and trireme COMMAND --help say what there is\n");
+    return static_cast<int>(ExitCode::usage);
+  }
+  return static_cast<int>(chosen());
+}
+
+}  // namespace
+
+int main(int count, char** values) {
+  try {
+    return run(count, values);
+  } catch (...) {
+    const auto failure = trireme::launch::failure_of(std::current_exception());
+    std::fprintf(stderr, "error: %s\n", failure.message.c_str());
+    return static_cast<int>(failure.code);
+  }
+}

@@ -1,0 +1,158 @@
+#include "launch/resolve.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "launch/resolve_model.h"
+
+namespace trireme::launch {
+namespace {
+
+using runtime::Axis;
+using runtime::MeshShape;
+
+std::string listed(const std::vector<std::int64_t>& values) {
+  std::string text;
+  for (const auto value : values) text += (text.empty() ? "" : ", ") + std::to_string(value);
+  return text;
+}
+
+// The multiples of `step` on either side of `value`, which is none.
+std::string neighbors(std::int64_t value, std::int64_t step) {
+  const std::int64_t below = value / step * step;
+  return below > 0 ? listed({below, below + step}) : listed({below + step});
+}
+
+std::array<Axis, runtime::kAxes> resolve_order(LoadedConfig& loaded) {
+  static const std::map<std::string, Axis> names{
+      {"tp", Axis::tensor}, {"cp", Axis::context}, {"dp", Axis::data}, {"pp", Axis::pipeline}};
+  std::vector<Axis> order;
+  std::string rest = loaded.config.parallel.order;
+  while (!rest.empty()) {
+    const auto dash = rest.find('-');
+    const auto found = names.find(rest.substr(0, dash));
+    if (found == names.end() || std::ranges::count(order, found->second)) break;
+    order.push_back(found->second);
+    rest = dash == std::string::npos ? "" : rest.substr(dash + 1);
+  }
+  std::array<Axis, runtime::kAxes> result = MeshShape().order;
+  if (order.size() != result.size() || !rest.empty()) {
+    loaded.reject("parallel.order", "must name tp, cp, dp and pp once each, joined by -, such as tp-cp-dp-pp");
+    return result;
+  }
+  std::ranges::copy(order, result.begin());
+  return result;
+}
+
+MeshShape resolve_mesh(LoadedConfig& loaded, int world) {
+  ParallelSection& parallel = loaded.config.parallel;
+  const std::int64_t model_ranks = parallel.tensor * parallel.pipeline * parallel.context;
+  if (world % model_ranks != 0) {
+    loaded.reject("parallel.tensor", "tensor * pipeline * context = " + std::to_string(model_ranks) +
+                                         " must divide the number of ranks, " + std::to_string(world));
+  } else if (!parallel.data) {
+    parallel.data = world / model_ranks;
+  } else if (*parallel.data * model_ranks != world) {
+    loaded.reject("parallel.data",
+                  "data * tensor * pipeline * context must be the number of ranks, " +
+                      std::to_string(world) + ": set it to " + std::to_string(world / model_ranks) +
+                      " or \"auto\", or start " + std::to_string(*parallel.data * model_ranks) + " ranks");
+  }
+  MeshShape mesh;
+  mesh.order = resolve_order(loaded);
+  mesh.sizes[static_cast<std::size_t>(Axis::tensor)] = static_cast<int>(parallel.tensor);
+  mesh.sizes[static_cast<std::size_t>(Axis::context)] = static_cast<int>(parallel.context);
+  mesh.sizes[static_cast<std::size_t>(Axis::pipeline)] = static_cast<int>(parallel.pipeline);
+  mesh.sizes[static_cast<std::size_t>(Axis::data)] = static_cast<int>(parallel.data.value_or(1));
+  return mesh;
+}
+
+void check_batch(LoadedConfig& loaded, const MeshShape& mesh) {
+  const TrainSection& train = loaded.config.train;
+  const std::int64_t ranks = mesh.size(Axis::data);
+  const std::int64_t step = train.micro_batch_size * ranks;
+  if (train.global_batch_size % step != 0) {
+    loaded.reject("train.global_batch_size",
+                  "must be a multiple of micro_batch_size * data-parallel ranks = " +
+                      std::to_string(train.micro_batch_size) + " * " + std::to_string(ranks) + " = " +
+                      std::to_string(step) + "; nearest: " + neighbors(train.global_batch_size, step));
+  }
+}
+
+void check_optimizer(LoadedConfig& loaded) {
+  const OptimizerSection& optimizer = loaded.config.optimizer;
+  if (optimizer.min_lr > optimizer.lr) {
+    loaded.reject("optimizer.min_lr", "must be at most optimizer.lr = " + std::to_string(optimizer.lr));
+  }
+  if (optimizer.warmup_steps > loaded.config.train.steps) {
+    loaded.reject("optimizer.warmup_steps",
+                  "must be at most train.steps = " + std::to_string(loaded.config.train.steps));
+  }
+}
+
+void check_data(LoadedConfig& loaded, const models::Shape& shape) {
+  const DataSection& data = loaded.config.data;
+  if (data.train.empty()) {
+    loaded.reject("data.train", "is required: [{ path = \"PREFIX\" }]; trireme data build makes token files");
+  }
+  if (!data.validation.empty() && data.validation_fraction > 0) {
+    loaded.reject("data.validation_fraction", "cannot be given together with data.validation");
+  }
+  if (data.tokenizer == "bytes" && shape.vocab_size > 0 && shape.vocab_size < 257) {
+    loaded.reject("model.vocab_size", "must be at least 257 for data.tokenizer = \"bytes\": 256 bytes and end-of-document");
+  }
+}
+
+kernels::Dtype resolve_compute(PrecisionSection& precision) {
+  // Every device of this version is a CPU.
+  if (precision.compute == Compute::automatic) precision.compute = Compute::fp32;
+  switch (precision.compute) {
+    case Compute::bf16: return kernels::Dtype::bf16;
+    case Compute::fp16: return kernels::Dtype::f16;
+    default: return kernels::Dtype::f32;
+  }
+}
+
+}  // namespace
+
+runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
+  Config& config = loaded.config;
+  runtime::TrainerOptions options;
+  options.model = resolve_model(loaded);
+  options.mesh = resolve_mesh(loaded, world);
+  check_batch(loaded, options.mesh);
+  check_optimizer(loaded);
+  check_data(loaded, options.model);
+  if (config.train.device == Device::cuda) {
+    loaded.reject("train.device", "this version has no CUDA backend; use \"cpu\" or \"auto\"");
+  }
+  options.compute = resolve_compute(config.precision);
+  options.sequence_length = config.train.seq_length;
+  options.global_batch = config.train.global_batch_size;
+  options.micro_batch = config.train.micro_batch_size;
+  options.steps = config.train.steps;
+  options.eval_interval = config.train.eval_interval;
+  options.eval_batches = config.train.eval_batches;
+  options.max_skipped_steps = config.train.max_skipped_steps;
+  options.seed = static_cast<std::uint64_t>(config.train.seed);
+  options.learning_rate = {.schedule = config.optimizer.lr_schedule,
+                           .peak = config.optimizer.lr,
+                           .minimum = config.optimizer.min_lr,
+                           .warmup_steps = config.optimizer.warmup_steps,
+                           .total_steps = config.train.steps,
+                           .decay_fraction = config.optimizer.decay_fraction};
+  options.clip_norm = config.optimizer.clip_grad_norm;
+  if (config.precision.compute == Compute::fp16) {
+    options.loss_scale = optim::LossScale::dynamic(config.precision.initial_loss_scale,
+                                                   config.precision.loss_scale_window);
+  }
+  options.data_parallel = {.zero_stage = static_cast<int>(config.optimizer.zero_stage),
+                           .adamw = {.beta1 = config.optimizer.beta1,
+                                     .beta2 = config.optimizer.beta2,
+                                     .epsilon = config.optimizer.eps,
+                                     .weight_decay = config.optimizer.weight_decay}};
+  return options;
+}
+
+}  // namespace trireme::launch

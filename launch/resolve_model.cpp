@@ -1,0 +1,156 @@
+#include "launch/resolve_model.h"
+
+namespace trireme::launch {
+namespace {
+
+using models::Family;
+using models::Shape;
+
+Shape starting_point(LoadedConfig& loaded) {
+  const ModelSection& model = loaded.config.model;
+  if (!model.preset.empty() && !model.hf_config.empty()) {
+    loaded.reject("model.hf_config", "cannot be given together with model.preset");
+  }
+  try {
+    if (!model.preset.empty()) return models::preset(model.preset);
+  } catch (const models::ModelError& error) {
+    loaded.reject("model.preset", error.what());
+  }
+  try {
+    if (!model.hf_config.empty()) return models::read_hugging_face(model.hf_config);
+  } catch (const models::ModelError& error) {
+    loaded.reject("model.hf_config", error.what());
+  }
+  Shape shape;
+  if (model.model_type == Family::gpt2) {
+    shape.family = Family::gpt2;
+    shape.tie_word_embeddings = true;
+    shape.attention_bias = true;
+  }
+  return shape;
+}
+
+template <class Value>
+void overlay(Value& value, const std::optional<Value>& given) {
+  if (given) value = *given;
+}
+
+void overlay(Shape& shape, const ModelSection& model) {
+  overlay(shape.family, model.model_type);
+  overlay(shape.hidden_size, model.hidden_size);
+  overlay(shape.intermediate_size, model.intermediate_size);
+  overlay(shape.num_hidden_layers, model.num_hidden_layers);
+  overlay(shape.num_attention_heads, model.num_attention_heads);
+  overlay(shape.num_key_value_heads, model.num_key_value_heads);
+  overlay(shape.vocab_size, model.vocab_size);
+  overlay(shape.max_position_embeddings, model.max_position_embeddings);
+  overlay(shape.rope_theta, model.rope_theta);
+  overlay(shape.norm_eps, model.rms_norm_eps);
+  overlay(shape.tie_word_embeddings, model.tie_word_embeddings);
+  overlay(shape.attention_bias, model.attention_bias);
+  if (model.rope_scaling) shape.rope_scaling = model.rope_scaling;
+  if (shape.num_key_value_heads == 0 || (model.num_attention_heads && !model.num_key_value_heads)) {
+    shape.num_key_value_heads = shape.num_attention_heads;
+  }
+  if (model.head_dim) {
+    shape.head_dim = *model.head_dim;
+  } else if (shape.num_attention_heads > 0 &&
+             (shape.head_dim == 0 || model.hidden_size || model.num_attention_heads)) {
+    shape.head_dim = shape.hidden_size / shape.num_attention_heads;
+  }
+  if (shape.family == Family::gpt2 && shape.intermediate_size == 0) {
+    shape.intermediate_size = 4 * shape.hidden_size;
+  }
+}
+
+std::string divisors_of(std::int64_t value) {
+  std::string text;
+  for (std::int64_t d = 1; d <= value; ++d) {
+    if (value % d == 0) text += (text.empty() ? "" : ", ") + std::to_string(d);
+  }
+  return text;
+}
+
+void check_sizes(LoadedConfig& loaded, const Shape& shape) {
+  const auto require = [&](std::int64_t size, const char* key) {
+    if (size < 1) {
+      loaded.reject(key, "is required: give it, or a preset (" + models::preset_names().front() +
+                             ", ...), or hf_config");
+    }
+    return size >= 1;
+  };
+  bool complete = require(shape.hidden_size, "model.hidden_size");
+  complete &= require(shape.intermediate_size, "model.intermediate_size");
+  complete &= require(shape.num_hidden_layers, "model.num_hidden_layers");
+  complete &= require(shape.num_attention_heads, "model.num_attention_heads");
+  complete &= require(shape.vocab_size, "model.vocab_size");
+  if (!complete) return;
+  const std::int64_t heads = shape.num_attention_heads;
+  if (!loaded.config.model.head_dim && shape.hidden_size % heads != 0) {
+    loaded.reject("model.num_attention_heads",
+                  "must divide hidden_size = " + std::to_string(shape.hidden_size) +
+                      " unless head_dim is given: " + divisors_of(shape.hidden_size));
+  }
+  if (heads % shape.num_key_value_heads != 0) {
+    loaded.reject("model.num_key_value_heads", "must divide num_attention_heads = " +
+                                                   std::to_string(heads) + ": " + divisors_of(heads));
+  }
+  if (shape.family == Family::llama && shape.head_dim % 2 != 0) {
+    loaded.reject("model.head_dim", "must be even: rotary positions turn pairs of channels; it is " +
+                                        std::to_string(shape.head_dim));
+  }
+}
+
+void check_family(LoadedConfig& loaded, const Shape& shape) {
+  const std::int64_t sequence = loaded.config.train.seq_length;
+  if (shape.family == Family::gpt2) {
+    if (shape.max_position_embeddings < 1) {
+      loaded.reject("model.max_position_embeddings", "is required for gpt2's learned positions");
+    }
+    if (!shape.attention_bias) loaded.reject("model.attention_bias", "must be true for gpt2");
+    if (shape.num_key_value_heads != shape.num_attention_heads) {
+      loaded.reject("model.num_key_value_heads", "must be num_attention_heads = " +
+                                                     std::to_string(shape.num_attention_heads) + " for gpt2");
+    }
+    if (shape.rope_scaling) loaded.reject("model.rope_scaling", "is not for gpt2: its positions are learned");
+  }
+  if (shape.max_position_embeddings > 0 && sequence > shape.max_position_embeddings) {
+    loaded.reject("train.seq_length", "must be at most model.max_position_embeddings = " +
+                                          std::to_string(shape.max_position_embeddings));
+  }
+}
+
+void write_back(ModelSection& model, const Shape& shape) {
+  model.preset.clear();
+  model.hf_config.clear();
+  model.model_type = shape.family;
+  model.hidden_size = shape.hidden_size;
+  model.intermediate_size = shape.intermediate_size;
+  model.num_hidden_layers = shape.num_hidden_layers;
+  model.num_attention_heads = shape.num_attention_heads;
+  model.num_key_value_heads = shape.num_key_value_heads;
+  model.head_dim = shape.head_dim;
+  model.vocab_size = shape.vocab_size;
+  model.max_position_embeddings = shape.max_position_embeddings;
+  model.rope_theta = shape.rope_theta;
+  model.rope_scaling = shape.rope_scaling;
+  model.rms_norm_eps = shape.norm_eps;
+  model.tie_word_embeddings = shape.tie_word_embeddings;
+  model.attention_bias = shape.attention_bias;
+}
+
+}  // namespace
+
+models::Shape resolve_model(LoadedConfig& loaded) {
+  Shape shape = starting_point(loaded);
+  overlay(shape, loaded.config.model);
+  const std::size_t problems = loaded.problems.size();
+  check_sizes(loaded, shape);
+  if (loaded.problems.size() == problems) {
+    check_family(loaded, shape);
+    write_back(loaded.config.model, shape);
+  }
+  return shape;
+}
+
+}  // namespace trireme::launch

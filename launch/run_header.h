@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+
+#include "kernels/backend.h"
+#include "launch/bootstrap.h"
+#include "launch/config_file.h"
+#include "launch/console.h"
+#include "runtime/train/trainer.h"
+
+namespace trireme::launch {
+
+// Every key with its value and where that came from.
+std::string config_with_sources(const LoadedConfig& loaded);
+
+// Model, layout, batch and forecast of the memory, known before anything is allocated.
+std::string plan_text(const runtime::TrainerOptions& options);
+
+// Hosts, launcher, device, peak: where the run happens. `hosts` is the host of every rank.
+std::string machine_text(const Job& job, const std::vector<std::string>& hosts,
+                         const std::string& device, const Scale& scale);
+
+}  // namespace trireme::launch

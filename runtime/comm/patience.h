@@ -1,0 +1,35 @@
+#pragma once
+
+#include <chrono>
+#include <thread>
+
+namespace trireme::runtime {
+
+// How to poll for something another process does: a short spin if cores are free, then ever longer
+// sleeps, so that ranks that outnumber the cores leave them to those with work to do.
+class Patience {
+ public:
+  Patience(std::chrono::milliseconds timeout, bool spin) : timeout_(timeout), spins_(spin ? 2000 : 20) {}
+
+  // Call after a poll that found nothing. False once the timeout has passed.
+  bool wait() {
+    if (polls_++ < spins_) return true;
+    const auto now = std::chrono::steady_clock::now();
+    if (polls_ == spins_ + 1) start_ = now;
+    if (now - start_ > timeout_) return false;
+    std::this_thread::sleep_for(sleep_);
+    if (sleep_ < kLongestSleep) sleep_ += sleep_ / 4;
+    return true;
+  }
+
+ private:
+  static constexpr std::chrono::nanoseconds kLongestSleep{200'000};
+
+  std::chrono::milliseconds timeout_;
+  int spins_;
+  int polls_ = 0;
+  std::chrono::nanoseconds sleep_{5'000};
+  std::chrono::steady_clock::time_point start_;
+};
+
+}  // namespace trireme::runtime

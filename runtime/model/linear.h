@@ -1,0 +1,28 @@
+#pragma once
+
+#include "kernels/backend.h"
+#include "runtime/model/parameter_buffers.h"
+
+namespace trireme::runtime {
+
+// y = x weight^T + bias, for x (tokens, inputs) and weight (outputs, inputs). Keeps nothing: what
+// the backward passes need is the caller's to keep.
+class Linear {
+ public:
+  // `bias` may be nothing.
+  Linear(kernels::Backend& backend, Weight weight, Weight bias);
+
+  kernels::Tensor forward(kernels::Stream& stream, kernels::View x) const;
+
+  // Returns d_x. This is all that the layers below wait for.
+  kernels::Tensor backward_input(kernels::Stream& stream, kernels::View d_y) const;
+
+  // Adds to the gradients of weight and bias. May run any time after backward_input.
+  void backward_weight(kernels::Stream& stream, kernels::View x, kernels::View d_y) const;
+
+ private:
+  kernels::Backend& backend_;
+  Weight weight_, bias_;
+};
+
+}  // namespace trireme::runtime

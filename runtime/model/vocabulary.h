@@ -1,0 +1,63 @@
+#pragma once
+
+#include "kernels/backend.h"
+#include "models/shape.h"
+#include "runtime/model/linear.h"
+#include "runtime/model/norm.h"
+
+namespace trireme::runtime {
+
+// Tokens in, vectors out: the first unit of a model.
+class TokenEmbedding {
+ public:
+  TokenEmbedding(kernels::Backend& backend, const ParameterBuffers& buffers,
+                 std::int64_t sequence);
+
+  // tokens is (tokens, 1) of int32.
+  kernels::Tensor forward(kernels::Stream& stream, kernels::View tokens) const;
+
+  // There is no input gradient: nothing is below.
+  void backward_weight(kernels::Stream& stream, kernels::View tokens, kernels::View d_out) const;
+
+ private:
+  kernels::Backend& backend_;
+  Weight table_, positions_;  // positions are nothing when they are rotary
+  std::int64_t sequence_;
+};
+
+// What a micro-batch's loss is measured against and added to.
+struct Target {
+  kernels::View tokens;       // (tokens, 1) of int32; negative means: not a target
+  kernels::View loss;         // (1, 1) of f64, the sum of the negative log-likelihoods
+  double gradient_scale = 1;  // loss scale over the number of targets of the whole step
+};
+
+// Vectors in, loss out: the last unit of a model, the final norm, the output projection and the
+// cross-entropy. Tied embeddings share the embedding's table.
+class Head {
+ public:
+  // What one micro-batch leaves behind. d_logits is known as soon as the loss is.
+  struct Saved {
+    kernels::Tensor x, normalized, d_logits;
+    Norm::Saved norm;
+  };
+
+  Head(kernels::Backend& backend, const ParameterBuffers& buffers, const models::Shape& shape);
+
+  void forward(kernels::Stream& stream, kernels::Tensor x, const Target& target, Saved& saved) const;
+  kernels::Tensor backward_input(kernels::Stream& stream, Saved& saved) const;
+  void backward_weight(kernels::Stream& stream, Saved saved) const;
+
+  // The loss alone.
+  void evaluate(kernels::Stream& stream, kernels::Tensor x, const Target& target) const;
+
+ private:
+  void cross_entropy(kernels::Stream& stream, kernels::View logits, const Target& target,
+                     bool with_gradient) const;
+
+  kernels::Backend& backend_;
+  Norm norm_;
+  Linear projection_;
+};
+
+}  // namespace trireme::runtime

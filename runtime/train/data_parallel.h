@@ -1,0 +1,91 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "optim/adamw.h"
+#include "runtime/comm/communicator.h"
+#include "runtime/model/parameter_buffers.h"
+
+namespace trireme::runtime {
+
+struct DataParallelOptions {
+  // 1: each rank keeps the optimizer state of, and updates, its part of every bucket (ZeRO-1,
+  // Rajbhandari et al. 2019, https://arxiv.org/abs/1910.02054). 0: every rank updates everything.
+  int zero_stage = 1;
+  optim::AdamWOptions adamw;
+};
+
+// What a step's gradients amounted to, over all ranks.
+struct Totals {
+  double loss = 0;          // sum of the negative log-likelihoods
+  double squared_norm = 0;  // of the gradients as they were accumulated
+  bool stop = false;        // some rank wants to stop
+};
+
+// Replicas of the model that see different samples: sums their gradients and shares out the
+// update. A bucket is reduced as soon as its last gradient is there, while the backward pass goes
+// on; updated parameters are gathered while the next forward pass begins, which waits bucket by
+// bucket. Communication runs on a stream of its own.
+class DataParallel {
+ public:
+  // Collective over `group`, the ranks that hold the same parameters. `buffers` must be padded for
+  // the size of the group.
+  DataParallel(kernels::Backend& backend, kernels::Stream& compute, ParameterBuffers& buffers,
+               Communicator& group, DataParallelOptions options);
+
+  // Sets every parameter from its global name and index. Done on return.
+  void initialize(std::uint64_t seed);
+
+  // Makes `compute` wait until the parameters of `unit` are those of the last update.
+  void before_unit(int unit);
+
+  // Zeroes the gradients and forgets which units are complete.
+  void begin_step();
+
+  // The gradients of `unit` are complete once `compute` has done what is enqueued on it.
+  void gradients_complete(int unit);
+
+  // After the last unit: waits until the totals of all ranks are known. `loss` is (1, 1) of f64,
+  // this rank's sum, complete on `compute`.
+  Totals reduce_totals(kernels::View loss, bool stop);
+
+  // The sum of every rank's `loss`, (1, 1) of f64, complete on `compute`. Collective; blocks.
+  double reduce_loss(kernels::View loss);
+
+  // Updates the parameters with the gradients times gradient_scale, and starts gathering them.
+  void update(double learning_rate, double gradient_scale, std::int64_t step);
+
+  // Blocks until the parameters of the last update are everywhere on this rank.
+  void synchronize();
+
+  Communicator& group() const { return group_; }
+
+ private:
+  struct Bucket {
+    kernels::View values, gradients;              // whole, (1, n)
+    kernels::View owned_values, owned_gradients;  // what this rank updates
+    std::unique_ptr<optim::AdamW> optimizer;
+    int units = 0;
+    int complete = 0;
+    std::shared_ptr<const kernels::Event> gathered;  // of the last update; shared with streams
+  };
+
+  void reduce(Bucket& bucket);
+  std::array<double, 3> sum_over_ranks();
+  std::vector<optim::Segment> segments(int bucket, std::int64_t first, std::int64_t count) const;
+  bool sharded() const { return options_.zero_stage == 1 && group_.size() > 1; }
+
+  kernels::Backend& backend_;
+  kernels::Stream& compute_;
+  ParameterBuffers& buffers_;
+  Communicator& group_;
+  DataParallelOptions options_;
+  std::unique_ptr<kernels::Stream> communication_;
+  std::vector<Bucket> buckets_;
+  kernels::Tensor totals_;  // (1, 3) of f64: loss, squared norm, ranks that want to stop
+};
+
+}  // namespace trireme::runtime

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "data/sampler.h"
+#include "models/work.h"
+#include "optim/learning_rate.h"
+#include "runtime/comm/mesh.h"
+#include "runtime/train/step.h"
+
+namespace trireme::runtime {
+
+struct TrainerOptions {
+  models::Shape model;
+  MeshShape mesh;
+  kernels::Dtype compute = kernels::Dtype::f32;
+  std::int64_t sequence_length = 0;
+  std::int64_t global_batch = 1;  // samples
+  std::int64_t micro_batch = 1;   // samples
+  std::int64_t steps = 1;
+  std::int64_t eval_interval = 0;  // steps; 0: never
+  std::int64_t eval_batches = 1;   // global batches of an evaluation
+  std::int64_t max_skipped_steps = 20;
+  std::uint64_t seed = 0;
+  optim::LearningRate learning_rate;
+  double clip_norm = 1;
+  optim::LossScale loss_scale;
+  DataParallelOptions data_parallel;
+};
+
+// A finished step, as it is shown and logged.
+struct StepRecord {
+  std::int64_t step = 0;  // from 1
+  StepResult result;
+  double learning_rate = 0;
+  double seconds = 0;
+  std::int64_t skipped_steps = 0;  // so far
+  kernels::MemoryUse memory;       // of this rank
+};
+
+// What a run tells about itself while it goes on, on every rank.
+struct TrainerObserver {
+  std::function<void(const StepRecord&)> step;
+  std::function<void(std::int64_t step, double loss)> evaluation;
+};
+
+enum class Outcome { finished, stopped, diverged };
+
+// A model, its optimizer and its data on the ranks of one world, and the loop over steps.
+class Trainer {
+ public:
+  // Collective over `world`. `validation` may be nothing. All are borrowed.
+  Trainer(kernels::Backend& backend, Communicator& world, const data::Sampler& train,
+          const data::Sampler* validation, TrainerOptions options);
+
+  // Trains until the last step, until some rank's `stop` is set, or until too many steps in a row
+  // had to be skipped. Collective.
+  Outcome run(const TrainerObserver& observer, const std::atomic<bool>& stop);
+
+  const ParameterBuffers& parameters() const { return *buffers_; }
+
+ private:
+  BatchSplit split() const;
+  void evaluate(std::int64_t step, const TrainerObserver& observer);
+
+  kernels::Backend& backend_;
+  TrainerOptions options_;
+  Mesh mesh_;
+  std::unique_ptr<kernels::Stream> compute_;
+  std::unique_ptr<ParameterBuffers> buffers_;
+  std::unique_ptr<DataParallel> data_parallel_;
+  std::unique_ptr<Stage> stage_;
+  std::unique_ptr<TrainingStep> step_;
+  Batches train_;
+  std::optional<Batches> validation_;
+};
+
+}  // namespace trireme::runtime
