@@ -14,7 +14,9 @@ Trainer::Trainer(kernels::Backend& backend, Communicator& world, const data::Sam
   Communicator& group = mesh_.group(Axis::data);
   buffers_ = std::make_unique<ParameterBuffers>(
       backend, *compute_, models::parameter_table(options.model),
-      ParameterBuffers::Options{.dtype = options.compute, .shards = group.size()});
+      ParameterBuffers::Options{.dtype = options.compute,
+                                .shards = group.size(),
+                                .bucket_elements = options.bucket_elements});
   data_parallel_ = std::make_unique<DataParallel>(backend, *compute_, *buffers_, group,
                                                   options.data_parallel);
   data_parallel_->initialize(options.seed);

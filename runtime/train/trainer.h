@@ -30,6 +30,7 @@ struct TrainerOptions {
   double clip_norm = 1;
   optim::LossScale loss_scale;
   DataParallelOptions data_parallel;
+  std::int64_t bucket_elements = ParameterBuffers::Options().bucket_elements;
 };
 
 // A finished step, as it is shown and logged.

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "data/blend.h"
+#include "data/token_file.h"
+
+namespace trireme::data {
+
+// Tokens [first, last) of a stream.
+struct Range {
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+
+  bool operator==(const Range&) const = default;
+};
+
+// Tokens [first_token, last_token) of a file, and how much of a blend they are. The file is
+// shared because several ranges, as of training and validation, are parts of one file.
+struct Source {
+  std::shared_ptr<const TokenFile> file;
+  double weight = 1;
+  std::int64_t first_token = 0;
+  std::int64_t last_token = 0;
+};
+
+// The choices that say which tokens are sample number n.
+struct Sampling {
+  // Where a stream of samples goes on after its weights were changed, or after sources were
+  // added at the end. A source that is missing in `consumed` has given no samples yet.
+  struct Start {
+    std::int64_t samples = 0;
+    std::vector<std::int64_t> consumed = {};  // samples of each source
+  };
+
+  std::vector<Source> sources;
+  std::int64_t sequence_length = 0;  // tokens
+  std::uint64_t seed = 0;
+  bool shuffle = true;
+  Start start = {};
+  // If positive, a token that is not below it is an error when it is sampled.
+  std::int64_t vocab_size = 0;
+};
+
+// An endless stream of samples. Sample n is a pure function of the choices and n: it depends
+// neither on other samples nor on who asks, and no index is kept in memory.
+//
+// Documents are packed: the stream of a source is cut into chunks of `sequence_length` + 1
+// tokens, of which the last is the first of the next chunk. Every epoch of a source gives
+// each chunk once, in an order of its own; epochs of sources are not aligned.
+class Sampler {
+ public:
+  // Throws DataError{corrupt} for a source too short for one sample, and
+  // std::invalid_argument for choices that make no sense.
+  explicit Sampler(Sampling choices);
+
+  std::int64_t sequence_length() const { return choices_.sequence_length; }
+
+  // Copies sample `index` to `out`: sequence_length + 1 tokens. `index` is not below the
+  // start. Throws DataError for tokens that are no ids.
+  void sample(std::int64_t index, std::span<std::int32_t> out) const;
+
+  // Which source gives sample `index`, and which of that source's samples it is.
+  Place place(std::int64_t index) const;
+
+  // How many samples each source has given after `samples` samples of the whole stream, those
+  // before the start included. This is what Start needs to go on from there.
+  std::vector<std::int64_t> consumed(std::int64_t samples) const;
+
+  // Chunks of a source; the tokens left over at its end are not used.
+  std::int64_t samples_per_epoch(std::size_t source) const { return chunks_.at(source); }
+
+ private:
+  std::int64_t first_token(const Place& place) const;
+  void expect_from_start(std::int64_t samples) const;
+
+  Sampling choices_;
+  Blend blend_;
+  std::vector<std::int64_t> chunks_;  // of each source
+};
+
+// Cuts a stream into training and validation parts, in this order. The cut is moved to the
+// start of a document if there is one inside the stream: at or before the place asked for,
+// else after it. 0 <= validation_fraction < 1, else std::invalid_argument.
+std::pair<Range, Range> split(const TokenFile& file, double validation_fraction);
+
+}  // namespace trireme::data

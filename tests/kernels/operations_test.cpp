@@ -1,0 +1,352 @@
+// Every operation against a plain definition in double precision, in every dtype, at odd sizes and
+// with strided operands.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/support/device.h"
+
+namespace trireme::kernels {
+namespace {
+
+using test::Device;
+using test::relative_error;
+using Values = std::vector<double>;
+
+double tolerance(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::f64: return 1e-13;
+    case Dtype::f32: return 1e-6;
+    case Dtype::f16: return 2e-3;
+    default: return 1e-2;
+  }
+}
+
+class OperationTest : public testing::TestWithParam<Dtype> {
+ protected:
+  // Numbers that the dtype holds exactly, so that only the operation rounds.
+  Tensor random(std::int64_t rows, std::int64_t columns, unsigned seed) {
+    return device.random({rows, columns}, GetParam(), seed);
+  }
+  Tensor like(View view) { return device.filled(view.shape(), view.dtype, NAN); }
+  Tensor accumulator(std::int64_t rows, std::int64_t columns, double value = NAN) {
+    return device.filled({rows, columns}, accumulator_of(GetParam()), value);
+  }
+  void expect_near(View actual, const Values& expected) {
+    EXPECT_LE(relative_error(device.values(actual), expected), tolerance(GetParam()));
+  }
+
+  Device device{2};
+};
+
+TEST_P(OperationTest, Matmul) {
+  const std::int64_t rows = 37, columns = 45, inner = 29;
+  for (const bool transpose_a : {false, true}) {
+    for (const bool transpose_b : {false, true}) {
+      for (const bool accumulate : {false, true}) {
+        const Tensor a = transpose_a ? random(inner, rows, 1) : random(rows, inner, 1);
+        const Tensor b = transpose_b ? random(columns, inner, 2) : random(inner, columns, 2);
+        const Tensor bias = random(1, columns, 3);
+        const Tensor out = accumulate ? random(rows, columns, 4) : device.filled({rows, columns}, GetParam(), NAN);
+        const Values x = device.values(a), y = device.values(b), z = device.values(bias);
+        Values expected = accumulate ? device.values(out) : Values(static_cast<std::size_t>(rows * columns), 0.0);
+        for (std::int64_t r = 0; r < rows; ++r) {
+          for (std::int64_t c = 0; c < columns; ++c) {
+            double& sum = expected[static_cast<std::size_t>(r * columns + c)];
+            sum += z[static_cast<std::size_t>(c)];
+            for (std::int64_t k = 0; k < inner; ++k) {
+              sum += x[static_cast<std::size_t>(transpose_a ? k * rows + r : r * inner + k)] *
+                     y[static_cast<std::size_t>(transpose_b ? c * inner + k : k * columns + c)];
+            }
+          }
+        }
+        device.run(Matmul{.a = a, .b = b, .out = out, .bias = bias, .transpose_a = transpose_a,
+                          .transpose_b = transpose_b, .accumulate = accumulate});
+        expect_near(out, expected);
+      }
+    }
+  }
+}
+
+TEST_P(OperationTest, MatmulOfAColumnBlockIntoAnAccumulator) {
+  const Tensor wide = random(20, 50, 1);
+  const View a = wide.view().column_range(10, 16);
+  const Tensor b = random(20, 8, 2);
+  const Tensor out = accumulator(16, 8, 1);
+  const Values x = device.values(a), y = device.values(b);
+  Values expected(16 * 8, 1.0);
+  for (std::size_t r = 0; r < 16; ++r) {
+    for (std::size_t c = 0; c < 8; ++c) {
+      for (std::size_t k = 0; k < 20; ++k) expected[r * 8 + c] += x[k * 16 + r] * y[k * 8 + c];
+    }
+  }
+  device.run(Matmul{.a = a, .b = b, .out = out, .transpose_a = true, .accumulate = true});
+  expect_near(out, expected);
+}
+
+TEST_P(OperationTest, AddAndColumnSum) {
+  const Tensor a = random(67, 13, 1), b = random(67, 13, 2);
+  const Values x = device.values(a), y = device.values(b);
+  const Tensor out = like(a);
+  Values sum, columns(13, 5.0);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    sum.push_back(x[i] + y[i]);
+    columns[i % 13] += x[i];
+  }
+  device.run(Add{.a = a, .b = b, .out = out});
+  expect_near(out, sum);
+  const Tensor total = accumulator(1, 13, 5.0);
+  device.run(ColumnSum{.x = a, .out = total});
+  expect_near(total, columns);
+}
+
+TEST_P(OperationTest, NormsWithResidual) {
+  const std::int64_t rows = 41, columns = 19;
+  const Tensor x = random(rows, columns, 1), residual = random(rows, columns, 2);
+  const Tensor weight = random(1, columns, 3), bias = random(1, columns, 4);
+  const Values a = device.values(x), b = device.values(residual), w = device.values(weight),
+               z = device.values(bias);
+  Values rms, layer, sums;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    double squares = 0, mean = 0, variance = 0;
+    for (std::int64_t c = 0; c < columns; ++c) {
+      const auto i = static_cast<std::size_t>(r * columns + c);
+      sums.push_back(a[i] + b[i]);
+      squares += sums[i] * sums[i] / static_cast<double>(columns);
+      mean += sums[i] / static_cast<double>(columns);
+    }
+    variance = squares - mean * mean;
+    for (std::int64_t c = 0; c < columns; ++c) {
+      const double s = sums[static_cast<std::size_t>(r * columns + c)];
+      const auto column = static_cast<std::size_t>(c);
+      rms.push_back(w[column] * s / std::sqrt(squares + 1e-3));
+      layer.push_back(w[column] * (s - mean) / std::sqrt(variance + 1e-3) + z[column]);
+    }
+  }
+  const Tensor sum = like(x), out = like(x), scale = accumulator(rows, 1), mean = accumulator(rows, 1);
+  device.run(RmsNorm{.x = x, .residual = residual, .sum = sum, .weight = weight, .out = out,
+                     .inv_rms = scale, .epsilon = 1e-3});
+  expect_near(sum, sums);
+  expect_near(out, rms);
+  device.run(LayerNorm{.x = x, .residual = residual, .sum = sum, .weight = weight, .bias = bias,
+                       .out = out, .mean = mean, .inv_std = scale, .epsilon = 1e-3});
+  expect_near(sum, sums);
+  expect_near(out, layer);
+}
+
+TEST_P(OperationTest, SwiGluAndGelu) {
+  const Tensor both = random(23, 34, 1);
+  const View gate = both.view().column_range(0, 17), up = both.view().column_range(17, 17);
+  const Values g = device.values(gate), u = device.values(up);
+  Values swiglu, gelu;
+  for (std::size_t i = 0; i < g.size(); ++i) {
+    swiglu.push_back(g[i] / (1 + std::exp(-g[i])) * u[i]);
+    gelu.push_back(0.5 * g[i] * (1 + std::tanh(std::sqrt(2 / M_PI) * (g[i] + 0.044715 * g[i] * g[i] * g[i]))));
+  }
+  const Tensor out = device.filled({23, 17}, GetParam(), NAN);
+  device.run(SwiGlu{.gate = gate, .up = up, .out = out});
+  expect_near(out, swiglu);
+  device.run(Gelu{.x = gate, .out = out});
+  expect_near(out, gelu);
+}
+
+// Causal attention by its definition, one query at a time.
+Values attention(const Values& q, const Values& k, const Values& v, AttentionShape shape,
+                 std::int64_t tokens, double scale, Values* log_sum_exp) {
+  const std::int64_t group = shape.heads / shape.kv_heads, dim = shape.head_dim;
+  Values out(q.size(), 0.0);
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    const std::int64_t first = t / shape.sequence * shape.sequence;
+    for (std::int64_t h = 0; h < shape.heads; ++h) {
+      const auto key = [&](std::int64_t j, std::int64_t c) {
+        return static_cast<std::size_t>((j * shape.kv_heads + h / group) * dim + c);
+      };
+      const auto query = [&](std::int64_t c) { return static_cast<std::size_t>((t * shape.heads + h) * dim + c); };
+      Values scores;
+      for (std::int64_t j = first; j <= t; ++j) {
+        double score = 0;
+        for (std::int64_t c = 0; c < dim; ++c) score += q[query(c)] * k[key(j, c)];
+        scores.push_back(score * scale);
+      }
+      const double highest = *std::ranges::max_element(scores);
+      double total = 0;
+      for (const double score : scores) total += std::exp(score - highest);
+      log_sum_exp->push_back(highest + std::log(total));
+      for (std::int64_t j = first; j <= t; ++j) {
+        const double p = std::exp(scores[static_cast<std::size_t>(j - first)] - highest) / total;
+        for (std::int64_t c = 0; c < dim; ++c) out[query(c)] += p * v[key(j, c)];
+      }
+    }
+  }
+  return out;
+}
+
+TEST_P(OperationTest, AttentionOfManyShapes) {
+  for (const AttentionShape shape : {AttentionShape{1, 2, 1, 8}, AttentionShape{7, 4, 2, 16},
+                                     AttentionShape{64, 2, 2, 24}, AttentionShape{65, 3, 1, 32},
+                                     AttentionShape{130, 4, 4, 20}, AttentionShape{300, 2, 1, 64}}) {
+    SCOPED_TRACE(testing::Message() << "sequence " << shape.sequence << " head_dim " << shape.head_dim);
+    const std::int64_t tokens = 2 * shape.sequence;
+    const Tensor q = random(tokens, shape.heads * shape.head_dim, 1);
+    const Tensor kv = random(tokens, 2 * shape.kv_heads * shape.head_dim, 2);
+    const View k = kv.view().column_range(0, shape.kv_heads * shape.head_dim);
+    const View v = kv.view().column_range(shape.kv_heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+    Values expected_log_sum_exp;
+    const Values expected = attention(device.values(q), device.values(k), device.values(v), shape,
+                                      tokens, 0.5, &expected_log_sum_exp);
+    const Tensor out = like(q), log_sum_exp = accumulator(tokens, shape.heads);
+    device.run(Attention{.q = q, .k = k, .v = v, .out = out, .log_sum_exp = log_sum_exp, .shape = shape, .scale = 0.5});
+    expect_near(out, expected);
+    expect_near(log_sum_exp, expected_log_sum_exp);
+  }
+}
+
+TEST_P(OperationTest, RopeTurnsPairsAndBack) {
+  const Tensor x = random(10, 24, 1);
+  const Values before = device.values(x), angles = Device::random_values(5 * 4, 2);
+  Values cosines, sines, expected(before);
+  for (const double angle : angles) {
+    cosines.push_back(std::cos(angle));
+    sines.push_back(std::sin(angle));
+  }
+  for (std::size_t t = 0; t < 10; ++t) {
+    for (std::size_t head = 0; head < 3; ++head) {
+      for (std::size_t i = 0; i < 4; ++i) {
+        const std::size_t a = t * 24 + head * 8 + i, b = a + 4, angle = t % 5 * 4 + i;
+        expected[a] = before[a] * cosines[angle] - before[b] * sines[angle];
+        expected[b] = before[b] * cosines[angle] + before[a] * sines[angle];
+      }
+    }
+  }
+  const Tensor cos = device.tensor({5, 4}, accumulator_of(GetParam()), cosines);
+  const Tensor sin = device.tensor({5, 4}, accumulator_of(GetParam()), sines);
+  device.run(Rope{.x = x, .cos = cos, .sin = sin, .sequence = 5, .head_dim = 8});
+  expect_near(x, expected);
+  device.run(Rope{.x = x, .cos = cos, .sin = sin, .sequence = 5, .head_dim = 8, .inverse = true});
+  expect_near(x, before);
+}
+
+TEST_P(OperationTest, EmbeddingAddsPositionsAndItsBackwardSumsRepeats) {
+  const Tensor table = random(11, 70, 1), positions = random(4, 70, 2);
+  const Tensor ids = device.ids({3, 10, 3, 0, 7, 3, 99, 1});  // 99 is another rank's
+  const Tensor out = device.filled({8, 70}, GetParam(), NAN);
+  device.run(Embedding{.ids = ids, .table = table, .positions = positions, .out = out, .sequence = 4});
+  const std::vector<std::size_t> rows{3, 10, 3, 0, 7, 3, 99, 1};
+  const Values t = device.values(table), p = device.values(positions);
+  Values expected;
+  for (std::size_t r = 0; r < 8; ++r) {
+    for (std::size_t c = 0; c < 70; ++c) expected.push_back((rows[r] < 11 ? t[rows[r] * 70 + c] : 0) + p[r % 4 * 70 + c]);
+  }
+  expect_near(out, expected);
+  const Tensor d_out = random(8, 70, 3), d_table = accumulator(11, 70, 0), d_positions = accumulator(4, 70, 0);
+  device.run(EmbeddingBackward{.ids = ids, .d_out = d_out, .d_table = d_table, .d_positions = d_positions, .sequence = 4});
+  const Values d = device.values(d_out);
+  Values by_id(11 * 70, 0.0), by_position(4 * 70, 0.0);
+  for (std::size_t r = 0; r < 8; ++r) {
+    for (std::size_t c = 0; c < 70; ++c) {
+      if (rows[r] < 11) by_id[rows[r] * 70 + c] += d[r * 70 + c];
+      by_position[r % 4 * 70 + c] += d[r * 70 + c];
+    }
+  }
+  expect_near(d_table, by_id);
+  expect_near(d_positions, by_position);
+}
+
+TEST_P(OperationTest, CrossEntropyOfTargetsAndOfNone) {
+  const std::int64_t tokens = 9, vocabulary = 37;
+  const Tensor logits = random(tokens, vocabulary, 1);
+  const std::vector<std::int32_t> targets{0, 36, 5, -1, 7, 7, 20, 36, 1};
+  const Values x = device.values(logits);
+  double loss = 0.25;
+  Values gradient;
+  for (std::size_t t = 0; t < targets.size(); ++t) {
+    double total = 0;
+    for (std::size_t c = 0; c < 37; ++c) total += std::exp(x[t * 37 + c]);
+    const bool counts = targets[t] >= 0;
+    if (counts) loss += std::log(total) - x[t * 37 + static_cast<std::size_t>(targets[t])];
+    for (std::size_t c = 0; c < 37; ++c) {
+      const double one = counts && static_cast<std::size_t>(targets[t]) == c;
+      gradient.push_back(counts ? 0.1 * (std::exp(x[t * 37 + c]) / total - one) : 0);
+    }
+  }
+  const Tensor ids = device.ids(targets), sum = device.filled({1, 1}, Dtype::f64, 0.25);
+  const Tensor maximum = accumulator(tokens, 1), sum_exp = accumulator(tokens, 1), own = accumulator(tokens, 1);
+  device.run(CrossEntropyStatistics{.logits = logits, .targets = ids, .maximum = maximum,
+                                    .sum_exp = sum_exp, .target_logit = own});
+  device.run(CrossEntropy{.logits = logits, .targets = ids, .maximum = maximum, .sum_exp = sum_exp,
+                          .target_logit = own, .loss = sum, .gradient_scale = 0.1});
+  EXPECT_NEAR(device.values(sum)[0], loss, tolerance(GetParam()) * loss);
+  expect_near(logits, gradient);
+}
+
+TEST_P(OperationTest, SquaredNormAddsUp) {
+  const Tensor x = random(3, 20000, 1), out = device.filled({1, 1}, Dtype::f64, 2);
+  double expected = 2;
+  for (const double value : device.values(x)) expected += value * value;
+  device.run(SquaredNorm{.x = x, .out = out});
+  EXPECT_NEAR(device.values(out)[0], expected, 1e-10 * expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Dtypes, OperationTest, testing::Values(Dtype::f32, Dtype::f64, Dtype::bf16, Dtype::f16),
+                         [](const auto& dtype) { return std::string(name_of(dtype.param)); });
+
+TEST(AdamW, FollowsItsDefinitionAndRoundsTheParameter) {
+  Device device;
+  const std::int64_t n = 10001;
+  const Tensor master = device.random({1, n}, Dtype::f32, 1), gradient = device.random({1, n}, Dtype::f32, 2);
+  const Tensor m = device.filled({1, n}, Dtype::f32, 0), v = device.filled({1, n}, Dtype::f32, 0);
+  const Tensor parameter = device.filled({1, n}, Dtype::bf16, NAN);
+  Values w = device.values(master), first(w.size(), 0.0), second(w.size(), 0.0);
+  const Values g = device.values(gradient);
+  for (std::int64_t step = 1; step <= 3; ++step) {
+    device.run(AdamW{.master = master, .first_moment = m, .second_moment = v, .gradient = gradient,
+                     .parameter = parameter, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.95,
+                     .epsilon = 1e-8, .weight_decay = 0.1, .gradient_scale = 0.5, .step = step});
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      first[i] = 0.9 * first[i] + 0.1 * 0.5 * g[i];
+      second[i] = 0.95 * second[i] + 0.05 * 0.25 * g[i] * g[i];
+      const double mean = first[i] / (1 - std::pow(0.9, static_cast<double>(step)));
+      const double spread = second[i] / (1 - std::pow(0.95, static_cast<double>(step)));
+      w[i] -= 0.01 * (mean / (std::sqrt(spread) + 1e-8) + 0.1 * w[i]);
+    }
+  }
+  EXPECT_LE(relative_error(device.values(master), w), 1e-6);
+  const Values stored = device.values(parameter), exact = device.values(master);
+  for (std::size_t i = 0; i < stored.size(); ++i) {
+    EXPECT_EQ(stored[i], static_cast<double>(static_cast<float>(Bf16(static_cast<float>(exact[i])))));
+  }
+}
+
+TEST(Operations, GiveTheSameBitsOnAnyNumberOfThreads) {
+  Values first;
+  for (const int threads : {1, 2, 3}) {
+    Device device(threads);
+    const Tensor x = device.random({200, 96}, Dtype::f32, 1), d = device.random({200, 96}, Dtype::f32, 2);
+    const Tensor weight = device.random({1, 96}, Dtype::f32, 3), scale = device.empty({200, 1}, Dtype::f32);
+    const Tensor out = device.empty({200, 96}, Dtype::f32), sum = device.filled({1, 96}, Dtype::f32, 0);
+    const Tensor norm = device.filled({1, 1}, Dtype::f64, 0);
+    device.run(RmsNorm{.x = x, .weight = weight, .out = out, .inv_rms = scale});
+    device.run(RmsNormBackward{.x = x, .weight = weight, .inv_rms = scale, .d_out = d, .d_x = out, .d_weight = sum});
+    device.run(SquaredNorm{.x = out, .out = norm});
+    Values all = device.values(out);
+    for (const View view : {View(sum), View(norm)}) {
+      const Values more = device.values(view);
+      all.insert(all.end(), more.begin(), more.end());
+    }
+    if (first.empty()) first = all;
+    EXPECT_EQ(all, first) << threads << " threads";
+  }
+}
+
+TEST(Operations, RefuseOperandsThatDoNotFit) {
+  Device device;
+  const Tensor a = device.empty({4, 6}, Dtype::f32), b = device.empty({5, 6}, Dtype::f32);
+  const Tensor half = device.empty({4, 6}, Dtype::bf16);
+  EXPECT_THROW(device.run(Add{.a = a, .b = b, .out = a}), ContractViolation);
+  EXPECT_THROW(device.run(Add{.a = a, .b = half, .out = a}), ContractViolation);
+  EXPECT_THROW(device.run(Matmul{.a = a, .b = b, .out = a}), ContractViolation);
+  EXPECT_THROW(device.run(SwiGlu{.gate = a, .up = a, .out = b}), ContractViolation);
+}
+
+}  // namespace
+}  // namespace trireme::kernels
