@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <type_traits>
 
+#include "kernels/cpu/scratch_memory.h"
 #include "kernels/tensor.h"
 
 namespace trireme::kernels::VECTOR_NAMESPACE {
@@ -75,10 +76,7 @@ template <class Number>
 class Scratch {
  public:
   explicit Scratch(std::int64_t count)
-      : data_(static_cast<Number*>(
-            std::aligned_alloc(64, (static_cast<std::size_t>(count) * sizeof(Number) + 127) / 64 * 64))) {
-    if (!data_) throw DeviceError("out of host memory for an operation's scratch space");
-  }
+      : data_(static_cast<Number*>(allocate_scratch(static_cast<std::size_t>(count) * sizeof(Number)))) {}
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   ~Scratch() { std::free(data_); }

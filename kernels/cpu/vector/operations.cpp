@@ -5,13 +5,25 @@
 
 namespace trireme::kernels::VECTOR_NAMESPACE {
 
-void run(const Operation& operation) {
-  std::visit(
-      [](const auto& kind) {
-        if constexpr (!std::is_same_v<std::decay_t<decltype(kind)>, Matmul>) run(kind);
-      },
-      operation);
+namespace {
+
+// Matrix products are not run here.
+template <class Kind>
+void run_if(const Operation& operation) {
+  if constexpr (!std::is_same_v<Kind, Matmul>) {
+    if (const auto* kind = std::get_if<Kind>(&operation)) run(*kind);
+  }
 }
+
+// Not std::visit, which would emit the exception it throws for a variant without a value.
+template <class... Kinds>
+void run_any(const std::variant<Kinds...>& operation) {
+  (run_if<Kinds>(operation), ...);
+}
+
+}  // namespace
+
+void run(const Operation& operation) { run_any(operation); }
 
 double measure_peak_flops() {
   using Vector [[gnu::vector_size(VECTOR_BYTES)]] = float;
