@@ -2,7 +2,6 @@
 
 #include <omp.h>
 
-#include <array>
 #include <map>
 #include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "kernels/check.h"
+#include "kernels/cpu/scratch_memory.h"
 
 namespace trireme::kernels {
 namespace {
@@ -31,7 +31,7 @@ dnnl::memory::desc matrix(std::int64_t rows, std::int64_t columns, std::int64_t 
 
 struct Primitive {
   dnnl::matmul matmul;
-  dnnl::memory::desc a, b, out, bias;
+  dnnl::memory::desc a, b, out, bias, scratchpad;
 };
 
 Primitive make_primitive(const Key& key, const dnnl::engine& engine) {
@@ -40,21 +40,35 @@ Primitive make_primitive(const Key& key, const dnnl::engine& engine) {
   made.b = matrix(key.inner, key.columns, key.b_stride, key.transpose_b);
   made.out = matrix(key.rows, key.columns, key.out_stride, false);
   dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   if (key.accumulate) {
     dnnl::post_ops sum;
     sum.append_sum(1.0f);
     attributes.set_post_ops(sum);
   }
-  if (key.bias) {
-    made.bias = matrix(1, key.columns, key.columns, false);
-    made.matmul = dnnl::matmul(dnnl::matmul::primitive_desc(
-        dnnl::matmul::desc(made.a, made.b, made.bias, made.out), attributes, engine));
-  } else {
-    made.matmul = dnnl::matmul(dnnl::matmul::primitive_desc(
-        dnnl::matmul::desc(made.a, made.b, made.out), attributes, engine));
-  }
+  if (key.bias) made.bias = matrix(1, key.columns, key.columns, false);
+  const auto description = key.bias ? dnnl::matmul::desc(made.a, made.b, made.bias, made.out)
+                                    : dnnl::matmul::desc(made.a, made.b, made.out);
+  const dnnl::matmul::primitive_desc chosen(description, attributes, engine);
+  made.matmul = dnnl::matmul(chosen);
+  made.scratchpad = chosen.scratchpad_desc();
   return made;
 }
+
+// Scratch memory, given back at the end of its scope.
+class HostScratch {
+ public:
+  explicit HostScratch(std::size_t bytes) : bytes_(bytes), data_(take_scratch(bytes)) {}
+  HostScratch(const HostScratch&) = delete;
+  HostScratch& operator=(const HostScratch&) = delete;
+  ~HostScratch() { give_scratch(data_, bytes_); }
+
+  void* data() const { return data_; }
+
+ private:
+  std::size_t bytes_;
+  void* data_;
+};
 
 double element(const View& view, std::int64_t r, std::int64_t c, bool transpose) {
   const auto* values = static_cast<const double*>(view.data);
@@ -91,6 +105,8 @@ class CpuMatmul::Primitives {
         {DNNL_ARG_WEIGHTS, wrap(primitive.b, op.b)},
         {DNNL_ARG_DST, wrap(primitive.out, op.out)}};
     if (op.bias) operands.emplace(DNNL_ARG_BIAS, wrap(primitive.bias, op.bias));
+    const HostScratch scratchpad(primitive.scratchpad.get_size());
+    operands.emplace(DNNL_ARG_SCRATCHPAD, dnnl::memory(primitive.scratchpad, engine_, scratchpad.data()));
     primitive.matmul.execute(stream, operands);
     stream.wait();
   }
@@ -130,19 +146,19 @@ void CpuMatmul::run(const Matmul& op) {
 }
 
 void CpuMatmul::run_converted(const Matmul& op) {
-  std::array<std::vector<float>, 4> copies;
-  const auto f32 = [&](std::size_t slot, View view, bool fill) {
+  std::vector<std::unique_ptr<HostScratch>> copies;
+  const auto f32 = [&](View view, bool fill) {
     if (!view || view.dtype == Dtype::f32) return view;
-    copies[slot].resize(static_cast<std::size_t>(view.size()));
-    const View copy(copies[slot].data(), view.shape(), Dtype::f32);
+    copies.push_back(std::make_unique<HostScratch>(static_cast<std::size_t>(view.size()) * sizeof(float)));
+    const View copy(copies.back()->data(), view.shape(), Dtype::f32);
     if (fill) convert_(Convert{.x = view, .out = copy});
     return copy;
   };
   Matmul wide = op;
-  wide.a = f32(0, op.a, true);
-  wide.b = f32(1, op.b, true);
-  wide.bias = f32(2, op.bias, true);
-  wide.out = f32(3, op.out, op.accumulate);
+  wide.a = f32(op.a, true);
+  wide.b = f32(op.b, true);
+  wide.bias = f32(op.bias, true);
+  wide.out = f32(op.out, op.accumulate);
   primitives_->run(wide);
   if (wide.out.data != op.out.data) convert_(Convert{.x = wide.out, .out = op.out});
 }

@@ -10,7 +10,8 @@ namespace {
 
 using enum LearningRateSchedule;
 
-constexpr LearningRate kCosine{.schedule = cosine, .peak = 1e-3, .minimum = 1e-4, .warmup_steps = 10, .total_steps = 110};
+constexpr LearningRate kCosine{
+    .schedule = cosine, .peak = 1e-3, .minimum = 1e-4, .warmup_steps = 10, .total_steps = 110};
 
 LearningRate with(LearningRateSchedule schedule) {
   LearningRate rate = kCosine;

@@ -3,7 +3,6 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <type_traits>
 
 #include "kernels/cpu/scratch_memory.h"
@@ -76,15 +75,17 @@ template <class Number>
 class Scratch {
  public:
   explicit Scratch(std::int64_t count)
-      : data_(static_cast<Number*>(allocate_scratch(static_cast<std::size_t>(count) * sizeof(Number)))) {}
+      : bytes_(static_cast<std::size_t>(count) * sizeof(Number)),
+        data_(static_cast<Number*>(take_scratch(bytes_))) {}
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() { std::free(data_); }
+  ~Scratch() { give_scratch(data_, bytes_); }
 
   Number* data() const { return data_; }
   Number& operator[](std::int64_t i) const { return data_[i]; }
 
  private:
+  std::size_t bytes_;
   Number* data_;
 };
 
