@@ -226,6 +226,8 @@ TEST_F(ResolveTest, WritesAConfigThatResolvesToItself) {
     const auto first = resolved("[data]\ntrain = [\"corpus\"]\n", model, 2);
     expect_no_problems(first.loaded);
     const std::string written = resolved_toml(first.loaded.config);
+    EXPECT_EQ(written.find("preset"), std::string::npos);
+    EXPECT_EQ(written.find("hf_config"), std::string::npos);
     const auto second = resolved(written, {}, 2);
     expect_no_problems(second.loaded);
     EXPECT_EQ(resolved_toml(second.loaded.config), written);

@@ -48,7 +48,6 @@ TEST(LossScale, DoublesAfterAWindowOfGoodSteps) {
 TEST(LossScale, StartsItsWindowAgainAfterAnOverflow) {
   auto scale = LossScale::dynamic(1024, 3);
   scale.update(/*overflowed=*/false);
-  scale.update(/*overflowed=*/false);
   scale.update(/*overflowed=*/true);
   for (const double expected : {512, 512, 1024}) {
     scale.update(/*overflowed=*/false);

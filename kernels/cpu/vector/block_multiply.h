@@ -57,8 +57,8 @@ template <class Number>
 inline void multiply_block(Block<Number> a, const Number* b, std::int64_t b_stride, Number* out,
                            std::int64_t out_stride, Shape shape, std::int64_t inner, bool accumulate) {
   // Sums, one row of b and one factor must fit in the vector registers: 32 with 64 bytes, else 16.
-  constexpr int kVectors = VECTOR_BYTES == 64 ? 4 : 2;
-  constexpr int kRows = 6;
+  constexpr int kVectors = 2;
+  constexpr int kRows = VECTOR_BYTES == 64 ? 8 : 4;
   constexpr std::int64_t kWidth = kVectors * kLanes<Number>;
   for (std::int64_t c = 0; c < shape.columns;) {
     const bool wide = shape.columns - c >= kWidth;
