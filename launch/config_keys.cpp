@@ -2,153 +2,15 @@
 
 #include <toml++/toml.h>
 
-#include <array>
 #include <cmath>
-#include <limits>
-#include <utility>
 
+#include "launch/key_kinds.h"
 #include "launch/toml_text.h"
 
 namespace trireme::launch {
 namespace {
 
 using optim::LearningRateSchedule;
-
-constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
-
-// What a key is called and what it is for.
-struct About {
-  const char* name;
-  const char* unit;
-  const char* help;
-};
-
-template <class Access>
-using FieldOf = std::remove_reference_t<std::invoke_result_t<Access, Config&>>;
-
-template <class Value>
-Value value_of(const toml::node& node) {
-  // Lossless conversions only: 3 is a number and 1e6 an integer, but 2.5 is not.
-  const auto value = node.value<Value>();
-  if (!value || (node.is_string() != std::is_same_v<Value, std::string>)) throw RuleBroken();
-  return *value;
-}
-
-std::string range_rule(std::int64_t least, std::int64_t most) {
-  if (least == most) return std::to_string(least) + " in this version";
-  if (most == kAny) return "at least " + std::to_string(least);
-  return std::to_string(least) + " to " + std::to_string(most);
-}
-
-template <class Access>
-Key integer(About about, Access access, std::int64_t least, std::int64_t most = kAny) {
-  return {about.name, "integer", about.unit, range_rule(least, most), about.help,
-          [=](Config& config, const toml::node& node) {
-            const auto value = value_of<std::int64_t>(node);
-            if (value < least || value > most) throw RuleBroken();
-            access(config) = value;
-          },
-          [=](const Config& config) {
-            return toml_text(std::optional(access(const_cast<Config&>(config))));
-          }};
-}
-
-// An integer, or "auto" for nothing.
-template <class Access>
-Key integer_or_auto(About about, Access access, std::int64_t least) {
-  return {about.name, "integer or \"auto\"", about.unit,
-          "\"auto\" or " + range_rule(least, kAny), about.help,
-          [=](Config& config, const toml::node& node) {
-            if (node.value<std::string>() == "auto") {
-              access(config) = std::nullopt;
-              return;
-            }
-            const auto value = value_of<std::int64_t>(node);
-            if (value < least) throw RuleBroken();
-            access(config) = value;
-          },
-          [=](const Config& config) {
-            const auto& value = access(const_cast<Config&>(config));
-            return value ? toml_text(value) : std::string("\"auto\"");
-          }};
-}
-
-struct Interval {
-  double least, most;
-  const char* rule;
-};
-
-constexpr Interval kPositive{std::numeric_limits<double>::min(), 1e300, "above 0"};
-constexpr Interval kNotNegative{0, 1e300, "at least 0"};
-constexpr Interval kFraction{0, std::nextafter(1.0, 0.0), "at least 0 and below 1"};
-
-template <class Access>
-Key number(About about, Access access, Interval allowed) {
-  return {about.name, "number", about.unit, allowed.rule, about.help,
-          [=](Config& config, const toml::node& node) {
-            const auto value = value_of<double>(node);
-            if (!(value >= allowed.least && value <= allowed.most)) throw RuleBroken();
-            access(config) = value;
-          },
-          [=](const Config& config) {
-            return toml_text(std::optional(access(const_cast<Config&>(config))));
-          }};
-}
-
-template <class Access>
-Key boolean(About about, Access access) {
-  return {about.name, "true or false", about.unit, "true or false", about.help,
-          [=](Config& config, const toml::node& node) {
-            if (!node.is_boolean()) throw RuleBroken();
-            access(config) = value_of<bool>(node);
-          },
-          [=](const Config& config) {
-            return toml_text(std::optional(access(const_cast<Config&>(config))));
-          }};
-}
-
-template <class Access>
-Key text(About about, const char* rule, Access access) {
-  return {about.name, "text", about.unit, rule, about.help,
-          [=](Config& config, const toml::node& node) { access(config) = value_of<std::string>(node); },
-          [=](const Config& config) { return quoted(access(const_cast<Config&>(config))); }};
-}
-
-template <class Choice, std::size_t Count>
-using Choices = std::array<std::pair<const char*, Choice>, Count>;
-
-template <class Access, class Choice, std::size_t Count>
-Key choice(About about, Access access, Choices<Choice, Count> choices) {
-  std::string rule;
-  for (const auto& [name, value] : choices) rule += (rule.empty() ? "" : ", ") + quoted(name);
-  return {about.name, "text", about.unit, "one of " + rule, about.help,
-          [=](Config& config, const toml::node& node) {
-            const auto given = value_of<std::string>(node);
-            for (const auto& [name, value] : choices) {
-              if (given == name) {
-                access(config) = value;
-                return;
-              }
-            }
-            throw RuleBroken();
-          },
-          [=](const Config& config) {
-            for (const auto& [name, value] : choices) {
-              if (access(const_cast<Config&>(config)) == value) return quoted(name);
-            }
-            return std::string();
-          }};
-}
-
-// A key that exists in the file format but has one legal value so far: refused otherwise, so that
-// nothing a user asks for is silently not done.
-Key only(About about, const char* type, const char* value) {
-  return {about.name, type, about.unit, std::string(value) + " in this version", about.help,
-          [=](Config&, const toml::node& node) {
-            if (toml_text(node) != value) throw RuleBroken();
-          },
-          [=](const Config&) { return std::string(value); }};
-}
 
 void read_datasets(std::vector<DatasetEntry>& entries, const toml::node& node) {
   const auto* array = node.as_array();
@@ -189,32 +51,6 @@ Key datasets(About about, Access access) {
             }
             return "[" + entries + "]";
           }};
-}
-
-// Optional sizes of the model, over what a preset says.
-template <class Access>
-Key size(About about, Access access, std::int64_t least) {
-  return {about.name, "integer", about.unit, range_rule(least, kAny), about.help,
-          [=](Config& config, const toml::node& node) {
-            const auto value = value_of<std::int64_t>(node);
-            if (value < least) throw RuleBroken();
-            access(config) = value;
-          },
-          [=](const Config& config) { return toml_text(access(const_cast<Config&>(config))); }};
-}
-
-template <class Access>
-Key real(About about, Access access) {
-  Key key = number(about, access, kPositive);
-  key.write = [=](const Config& config) { return toml_text(access(const_cast<Config&>(config))); };
-  return key;
-}
-
-template <class Access>
-Key flag(About about, Access access) {
-  Key key = boolean(about, access);
-  key.write = [=](const Config& config) { return toml_text(access(const_cast<Config&>(config))); };
-  return key;
 }
 
 models::RopeScaling read_rope_scaling(const toml::node& node) {
@@ -274,12 +110,6 @@ Key model_type() {
             if (!config.model.model_type) return std::string();
             return quoted(*config.model.model_type == models::Family::llama ? "llama" : "gpt2");
           }};
-}
-
-// A field of the config, by reference.
-template <class Section, class Field>
-auto at(Section Config::* section, Field Section::* field) {
-  return [=](Config& config) -> Field& { return config.*section.*field; };
 }
 
 using M = ModelSection;
@@ -419,42 +249,6 @@ std::vector<Key> make_keys() {
 const std::vector<Key>& config_keys() {
   static const std::vector<Key> keys = make_keys();
   return keys;
-}
-
-std::string config_reference() {
-  const Config defaults;
-  std::string out =
-      "# The config file\n\n"
-      "A run is described by one TOML file. Every key is listed here; this page is printed by\n"
-      "`trireme config`. Any key can also be set on the command line, which wins over the file:\n"
-      "`--set train.steps=500`. An interval of 0 turns the thing off.\n";
-  std::string section;
-  for (const Key& key : config_keys()) {
-    if (key.section() != section) {
-      section = key.section();
-      out += "\n## [" + section + "]\n\n| key | type | default | unit | rule | meaning |\n|---|---|---|---|---|---|\n";
-    }
-    const std::string value = key.write(defaults);
-    out += "| `" + key.leaf() + "` | " + key.type + " | " + (value.empty() ? "" : "`" + value + "`") +
-           " | " + key.unit + " | " + key.rule + " | " + key.help + " |\n";
-  }
-  return out;
-}
-
-std::string config_help() {
-  const Config defaults;
-  std::string out;
-  std::string section;
-  for (const Key& key : config_keys()) {
-    if (key.section() != section) {
-      section = key.section();
-      out += "\n[" + section + "]\n";
-    }
-    const std::string value = key.write(defaults);
-    out += "  " + key.name + (value.empty() ? "" : " = " + value) + (key.unit.empty() ? "" : " " + key.unit) +
-           "\n      " + key.help + " (" + key.rule + ")\n";
-  }
-  return out;
 }
 
 }  // namespace trireme::launch

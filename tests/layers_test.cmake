@@ -14,7 +14,7 @@ set(doors
   "mpi\\.h" "^(runtime/comm/mpi_communicator|launch/mpi_job)\\.cpp$"
   "spdlog/.*" "^(kernels/log\\.h|launch/commands/train\\.cpp|launch/version\\.cpp\\.in)$"
   "oneapi/.*" "^kernels/cpu/matmul\\.cpp$"
-  "toml\\+\\+/.*" "^launch/[a-z_]*\\.cpp$"
+  "toml\\+\\+/.*" "^launch/[a-z_]*\\.(cpp|h)$"
   "CLI/.*" "^launch/(main|commands/[a-z]*)\\.cpp$"
   "cuda.*|cublas.*|cudnn.*|nccl\\.h" "^(kernels/cuda/.*|runtime/comm/nccl_communicator\\.cpp)$")
 

@@ -10,7 +10,8 @@ namespace {
 using ConfigFileTest = ConfigTest;
 
 TEST_F(ConfigFileTest, SetsTheFieldsItNamesAndLeavesTheOthers) {
-  const auto loaded = load("[train]\nsteps = 7\nseq_length = 1_024\n[optimizer]\nlr = 1e-3\nlr_schedule = \"wsd\"\n");
+  const auto loaded = load(
+      "[train]\nsteps = 7\nseq_length = 1_024\n[optimizer]\nlr = 1e-3\nlr_schedule = \"wsd\"\n");
   expect_no_problems(loaded);
   EXPECT_EQ(loaded.config.train.steps, 7);
   EXPECT_EQ(loaded.config.train.seq_length, 1024);
@@ -47,7 +48,8 @@ TEST_F(ConfigFileTest, RefusesAKeyOutsideAnySection) {
 }
 
 TEST_F(ConfigFileTest, RefusesValuesOfTheWrongType) {
-  const auto refused = [&](const std::string& section, const std::string& assignment, const std::string& type) {
+  const auto refused = [&](const std::string& section, const std::string& assignment,
+                           const std::string& type) {
     SCOPED_TRACE(assignment);
     const auto loaded = load("[" + section + "]\n" + assignment + "\n");
     const std::string key = section + "." + assignment.substr(0, assignment.find(' '));
@@ -74,7 +76,8 @@ TEST_F(ConfigFileTest, RefusesValuesOfTheWrongType) {
 }
 
 TEST_F(ConfigFileTest, RefusesTrueAsANumber) {
-  for (const char* setting : {"train.steps=true", "train.threads=true", "optimizer.lr=true", "model.hidden_size=true"}) {
+  for (const char* setting :
+       {"train.steps=true", "train.threads=true", "optimizer.lr=true", "model.hidden_size=true"}) {
     EXPECT_EQ(load("", {setting}).problems.size(), 1u) << setting;
   }
 }
@@ -105,7 +108,8 @@ TEST_F(ConfigFileTest, RefusesValuesOutOfRangeAndNamesTheRule) {
 }
 
 TEST_F(ConfigFileTest, ListsEverythingThatIsWrongWithItsLine) {
-  const auto loaded = load("[train]\nsteps = 0\nseed = 5\nsequence_length = 8\n[optimizer]\nbeta2 = \"high\"\n");
+  const auto loaded =
+      load("[train]\nsteps = 0\nseed = 5\nsequence_length = 8\n[optimizer]\nbeta2 = \"high\"\n");
   ASSERT_EQ(loaded.problems.size(), 3u);
   EXPECT_EQ(problem_with(loaded, "train.steps").place, line(2));
   EXPECT_EQ(problem_with(loaded, "train.sequence_length").place, line(4));
@@ -130,7 +134,8 @@ TEST_F(ConfigFileTest, NamesTheLineOfAKeyGivenTwice) {
 }
 
 TEST_F(ConfigFileTest, LetsASettingWinAndBeThePlace) {
-  const auto loaded = load("[train]\nsteps = 3\n", {"train.steps=9", "train.seed=1", "train.seed=2"});
+  const auto loaded =
+      load("[train]\nsteps = 3\n", {"train.steps=9", "train.seed=1", "train.seed=2"});
   expect_no_problems(loaded);
   EXPECT_EQ(loaded.config.train.steps, 9);
   EXPECT_EQ(loaded.config.train.seed, 2);
@@ -139,7 +144,8 @@ TEST_F(ConfigFileTest, LetsASettingWinAndBeThePlace) {
 }
 
 TEST_F(ConfigFileTest, TakesABareWordOfASettingAsText) {
-  for (const char* setting : {"run.dir=runs/my-run", "run.dir=\"runs/my-run\"", "run.dir='runs/my-run'"}) {
+  for (const char* setting :
+       {"run.dir=runs/my-run", "run.dir=\"runs/my-run\"", "run.dir='runs/my-run'"}) {
     const auto loaded = load("", {setting});
     expect_no_problems(loaded);
     EXPECT_EQ(loaded.config.run.dir, "runs/my-run");
@@ -169,7 +175,9 @@ TEST_F(ConfigFileTest, RefusesASettingThatIsNotAKeyAndAValue) {
   EXPECT_EQ(load("", {"train.steps="}).problems.size(), 1u);
 }
 
-TEST_F(ConfigFileTest, IsMissingInputIfItIsNotThere) { EXPECT_THROW(load_config(path(), {}), MissingInput); }
+TEST_F(ConfigFileTest, IsMissingInputIfItIsNotThere) {
+  EXPECT_THROW(load_config(path(), {}), MissingInput);
+}
 
 TEST_F(ConfigFileTest, IsMissingInputIfItIsAFolder) {
   EXPECT_THROW(load_config(folder_.string(), {}), MissingInput);

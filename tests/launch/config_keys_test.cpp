@@ -25,7 +25,8 @@ TEST(ConfigKeys, SayWhatTheyAreAndWhatTheyAreFor) {
     EXPECT_TRUE(key.read) << key.name;
     EXPECT_TRUE(key.write) << key.name;
     for (const auto& text : {key.type, key.unit, key.rule, key.help}) {
-      EXPECT_EQ(text.find_first_of("|\n"), std::string::npos) << key.name << " would break the table: " << text;
+      EXPECT_EQ(text.find_first_of("|\n"), std::string::npos)
+          << key.name << " would break the table: " << text;
     }
   }
 }

@@ -58,12 +58,14 @@ inline std::vector<Problem> problems_with(const LoadedConfig& loaded, const std:
 inline Problem problem_with(const LoadedConfig& loaded, const std::string& key) {
   const auto found = problems_with(loaded, key);
   if (found.size() == 1) return found.front();
-  ADD_FAILURE() << found.size() << " problems with " << key << ": " << ConfigError(loaded.problems).what();
+  ADD_FAILURE() << found.size() << " problems with " << key << ": "
+                << ConfigError(loaded.problems).what();
   return {};
 }
 
 inline void expect_says(const std::string& text, const std::string& words) {
-  EXPECT_NE(text.find(words), std::string::npos) << "\"" << text << "\" does not say \"" << words << "\"";
+  EXPECT_NE(text.find(words), std::string::npos)
+      << "\"" << text << "\" does not say \"" << words << "\"";
 }
 
 inline void expect_no_problems(const LoadedConfig& loaded) {

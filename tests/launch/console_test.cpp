@@ -64,20 +64,26 @@ runtime::StepRecord record() {
 }
 
 Scale scale() {
-  return {.total_steps = 200, .tokens_per_step = 8192, .ranks = 8, .flops_per_token = 50e9,
-          .peak_flops_per_rank = 989.4e12, .memory_limit = 84933568102};
+  return {.total_steps = 200,
+          .tokens_per_step = 8192,
+          .ranks = 8,
+          .flops_per_token = 50e9,
+          .peak_flops_per_rank = 989.4e12,
+          .memory_limit = 84933568102};
 }
 
 TEST(StepLine, ShowsAStepAtAGlance) {
-  EXPECT_EQ(step_line(record(), scale(), 78.3),
-            "step 10/200 | loss 2.7123 | gnorm 1.20 | lr 3.0e-04 | 412 ms | 19.9k tok/s (2.48k/rank) | "
-            "MFU 12.5% | bubble 0.0% | mem 61.2/79.1 GiB | eta 1m18s");
+  EXPECT_EQ(
+      step_line(record(), scale(), 78.3),
+      "step 10/200 | loss 2.7123 | gnorm 1.20 | lr 3.0e-04 | 412 ms | 19.9k tok/s (2.48k/rank) | "
+      "MFU 12.5% | bubble 0.0% | mem 61.2/79.1 GiB | eta 1m18s");
 }
 
 TEST(StepLine, HasTheShapeThatScriptsRead) {
-  const std::regex shape(R"(step \d+/\d+ \| loss \d+\.\d{4} \| gnorm \d+\.\d\d \| lr \d\.\de[+-]\d\d \| \d+ ms \| )"
-                         R"([\d.]+[kMBT]? tok/s \([\d.]+[kMBT]?/rank\) \| MFU [\d.]+% \| bubble [\d.]+% \| )"
-                         R"(mem [\d.]+/[\d.]+ GiB \| eta (\d+s|\d+m\d\ds|\d+h\d\dm|\d+d\d\dh))");
+  const std::regex shape(
+      R"(step \d+/\d+ \| loss \d+\.\d{4} \| gnorm \d+\.\d\d \| lr \d\.\de[+-]\d\d \| \d+ ms \| )"
+      R"([\d.]+[kMBT]? tok/s \([\d.]+[kMBT]?/rank\) \| MFU [\d.]+% \| bubble [\d.]+% \| )"
+      R"(mem [\d.]+/[\d.]+ GiB \| eta (\d+s|\d+m\d\ds|\d+h\d\dm|\d+d\d\dh))");
   for (const double seconds : {1e-4, 0.4125, 33.0}) {
     auto step = record();
     step.seconds = seconds;
@@ -98,9 +104,9 @@ TEST(StepJson, HasTheKeysOfTheContractInOrder) {
   const auto line = nlohmann::ordered_json::parse(step_json(record(), scale()));
   for (const auto& [key, value] : line.items()) keys.push_back(key);
   EXPECT_EQ(keys, (std::vector<std::string>{
-                      "step", "loss", "grad_norm", "lr", "tokens", "step_seconds", "tokens_per_second",
-                      "tokens_per_second_per_rank", "tflops_per_rank", "mfu", "bubble_fraction",
-                      "peak_memory_bytes", "data_seconds", "skipped"}));
+                      "step", "loss", "grad_norm", "lr", "tokens", "step_seconds",
+                      "tokens_per_second", "tokens_per_second_per_rank", "tflops_per_rank", "mfu",
+                      "bubble_fraction", "peak_memory_bytes", "data_seconds", "skipped"}));
 }
 
 TEST(StepJson, IsOneLineWhoseNumbersFollowFromTheStep) {
@@ -146,7 +152,9 @@ TEST(StepJson, HasNoMfuWhereThePeakIsUnknown) {
   EXPECT_EQ(nlohmann::json::parse(step_json(record(), unknown))["mfu"], 0);
 }
 
-TEST(EvaluationJson, HasAStepAndALoss) { EXPECT_EQ(evaluation_json(50, 1.25), R"({"step":50,"eval_loss":1.25})"); }
+TEST(EvaluationJson, HasAStepAndALoss) {
+  EXPECT_EQ(evaluation_json(50, 1.25), R"({"step":50,"eval_loss":1.25})");
+}
 
 }  // namespace
 }  // namespace trireme::launch

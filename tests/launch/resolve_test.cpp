@@ -20,14 +20,16 @@ struct Resolved {
 
 class ResolveTest : public ConfigTest {
  protected:
-  Resolved resolved(const std::string& text, const std::vector<std::string>& settings = {}, int world = 1) const {
+  Resolved resolved(const std::string& text, const std::vector<std::string>& settings = {},
+                    int world = 1) const {
     Resolved result{.loaded = load(text, settings), .options = {}};
     result.options = resolve(result.loaded, world);
     return result;
   }
 
   // The one problem that these settings make of a small run.
-  Problem problem(const std::string& key, const std::vector<std::string>& settings, int world = 1) const {
+  Problem problem(const std::string& key, const std::vector<std::string>& settings,
+                  int world = 1) const {
     const auto [loaded, options] = resolved(kSmallRun, settings, world);
     EXPECT_EQ(loaded.problems.size(), 1u) << ConfigError(loaded.problems).what();
     return problem_with(loaded, key);
@@ -46,15 +48,30 @@ TEST_F(ResolveTest, FillsInWhatASmallRunLeavesOpen) {
 }
 
 TEST_F(ResolveTest, HandsEverySettingToTheTrainer) {
-  const auto [loaded, options] = resolved(
-      kSmallRun,
-      {"train.steps=50", "train.seq_length=64", "train.global_batch_size=24", "train.micro_batch_size=3",
-       "train.eval_interval=9", "train.eval_batches=5", "train.max_skipped_steps=6", "train.seed=77",
-       "optimizer.lr=1e-2", "optimizer.min_lr=1e-3", "optimizer.lr_schedule=wsd", "optimizer.warmup_steps=11",
-       "optimizer.decay_fraction=0.4", "optimizer.beta1=0.7", "optimizer.beta2=0.8", "optimizer.eps=1e-6",
-       "optimizer.weight_decay=0.3", "optimizer.clip_grad_norm=2", "optimizer.zero_stage=0",
-       "precision.compute=fp16", "precision.initial_loss_scale=512", "precision.loss_scale_window=2"},
-      2);
+  const auto [loaded, options] = resolved(kSmallRun,
+                                          {"train.steps=50",
+                                           "train.seq_length=64",
+                                           "train.global_batch_size=24",
+                                           "train.micro_batch_size=3",
+                                           "train.eval_interval=9",
+                                           "train.eval_batches=5",
+                                           "train.max_skipped_steps=6",
+                                           "train.seed=77",
+                                           "optimizer.lr=1e-2",
+                                           "optimizer.min_lr=1e-3",
+                                           "optimizer.lr_schedule=wsd",
+                                           "optimizer.warmup_steps=11",
+                                           "optimizer.decay_fraction=0.4",
+                                           "optimizer.beta1=0.7",
+                                           "optimizer.beta2=0.8",
+                                           "optimizer.eps=1e-6",
+                                           "optimizer.weight_decay=0.3",
+                                           "optimizer.clip_grad_norm=2",
+                                           "optimizer.zero_stage=0",
+                                           "precision.compute=fp16",
+                                           "precision.initial_loss_scale=512",
+                                           "precision.loss_scale_window=2"},
+                                          2);
   expect_no_problems(loaded);
   EXPECT_EQ(options.steps, 50);
   EXPECT_EQ(options.sequence_length, 64);
@@ -81,18 +98,22 @@ TEST_F(ResolveTest, HandsEverySettingToTheTrainer) {
 }
 
 TEST_F(ResolveTest, ScalesTheLossOfHalfPrecisionOnly) {
-  for (const auto& [compute, scale] : {std::pair{"fp32", 1.0}, {"bf16", 1.0}, {"fp16", 65536.0}, {"auto", 1.0}}) {
-    const auto [loaded, options] = resolved(kSmallRun, {std::string("precision.compute=") + compute});
+  for (const auto& [compute, scale] :
+       {std::pair{"fp32", 1.0}, {"bf16", 1.0}, {"fp16", 65536.0}, {"auto", 1.0}}) {
+    const auto [loaded, options] =
+        resolved(kSmallRun, {std::string("precision.compute=") + compute});
     EXPECT_EQ(options.loss_scale.value(), scale) << compute;
   }
 }
 
 TEST_F(ResolveTest, ListsTheNearestBatchesThatAreShared) {
-  const Problem odd = problem("train.global_batch_size", {"train.global_batch_size=25", "train.micro_batch_size=4"}, 2);
+  const Problem odd = problem("train.global_batch_size",
+                              {"train.global_batch_size=25", "train.micro_batch_size=4"}, 2);
   EXPECT_EQ(odd.place, "--set");
   EXPECT_EQ(odd.value, "25");
   expect_says(odd.rule, "4 * 2 = 8; nearest: 24, 32");
-  const Problem small = problem("train.global_batch_size", {"train.global_batch_size=3", "train.micro_batch_size=4"}, 2);
+  const Problem small = problem("train.global_batch_size",
+                                {"train.global_batch_size=3", "train.micro_batch_size=4"}, 2);
   expect_says(small.rule, "nearest: 8");
   EXPECT_EQ(problem("train.global_batch_size", {"train.micro_batch_size=3"}).place, "default");
 }
@@ -106,9 +127,12 @@ TEST_F(ResolveTest, NamesTheReplicasAndTheRanksThatWouldFit) {
 TEST_F(ResolveTest, OrdersTheAxesAsTheUserSays) {
   const auto [loaded, options] = resolved(kSmallRun, {"parallel.order=pp-dp-cp-tp"});
   expect_no_problems(loaded);
-  EXPECT_EQ(options.mesh.order, (std::array{Axis::pipeline, Axis::data, Axis::context, Axis::tensor}));
-  for (const char* order : {"tp-cp-dp", "tp-cp-dp-dp", "tp-cp-dp-xx", "tp,cp,dp,pp", "tp-cp-dp-pp-tp"}) {
-    expect_says(problem("parallel.order", {std::string("parallel.order=") + order}).rule, "tp-cp-dp-pp");
+  EXPECT_EQ(options.mesh.order,
+            (std::array{Axis::pipeline, Axis::data, Axis::context, Axis::tensor}));
+  for (const char* order :
+       {"tp-cp-dp", "tp-cp-dp-dp", "tp-cp-dp-xx", "tp,cp,dp,pp", "tp-cp-dp-pp-tp"}) {
+    expect_says(problem("parallel.order", {std::string("parallel.order=") + order}).rule,
+                "tp-cp-dp-pp");
   }
 }
 
@@ -117,8 +141,9 @@ TEST_F(ResolveTest, RefusesAnOrderThatEndsInADash) {
 }
 
 TEST_F(ResolveTest, ChangesSinglePartsOfAPreset) {
-  const auto [loaded, options] = resolved("", {"model.preset=llama3-8b", "model.num_hidden_layers=2",
-                                               "model.vocab_size=257", "data.train=[\"corpus\"]"});
+  const auto [loaded, options] =
+      resolved("", {"model.preset=llama3-8b", "model.num_hidden_layers=2", "model.vocab_size=257",
+                    "data.train=[\"corpus\"]"});
   expect_no_problems(loaded);
   models::Shape expected = models::preset("llama3-8b");
   expected.num_hidden_layers = 2;
@@ -128,23 +153,26 @@ TEST_F(ResolveTest, ChangesSinglePartsOfAPreset) {
 }
 
 TEST_F(ResolveTest, NamesThePresetsIfThereIsNoneOfThatName) {
-  const auto [loaded, options] = resolved("[model]\npreset = \"llama\"\n[data]\ntrain = [\"corpus\"]\n");
+  const auto [loaded, options] =
+      resolved("[model]\npreset = \"llama\"\n[data]\ntrain = [\"corpus\"]\n");
   const Problem found = problem_with(loaded, "model.preset");
   EXPECT_EQ(found.place, line(2));
   for (const auto& name : models::preset_names()) expect_says(found.rule, name);
 }
 
 TEST_F(ResolveTest, SaysOnceThatAPresetIsUnknown) {
-  const auto [loaded, options] = resolved("[model]\npreset = \"llama\"\n[data]\ntrain = [\"corpus\"]\n");
+  const auto [loaded, options] =
+      resolved("[model]\npreset = \"llama\"\n[data]\ntrain = [\"corpus\"]\n");
   EXPECT_EQ(loaded.problems.size(), 1u) << ConfigError(loaded.problems).what();
 }
 
 TEST_F(ResolveTest, ReadsTheShapeOfAHuggingFaceFolder) {
-  std::ofstream(folder_ / "config.json") << R"({"model_type": "llama", "hidden_size": 64, "intermediate_size": 96,
+  std::ofstream(folder_ / "config.json")
+      << R"({"model_type": "llama", "hidden_size": 64, "intermediate_size": 96,
     "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 300,
     "max_position_embeddings": 512, "rope_theta": 5000.0, "rms_norm_eps": 1e-06, "tie_word_embeddings": true})";
-  const auto [loaded, options] =
-      resolved("", {"model.hf_config=" + folder_.string(), "data.train=[\"corpus\"]", "model.vocab_size=400"});
+  const auto [loaded, options] = resolved("", {"model.hf_config=" + folder_.string(),
+                                               "data.train=[\"corpus\"]", "model.vocab_size=400"});
   expect_no_problems(loaded);
   EXPECT_EQ(options.model.num_key_value_heads, 2);
   EXPECT_EQ(options.model.vocab_size, 400);
@@ -155,7 +183,8 @@ TEST_F(ResolveTest, ReadsTheShapeOfAHuggingFaceFolder) {
 TEST_F(ResolveTest, SaysWhichSizesAreMissing) {
   const auto [loaded, options] = resolved("[data]\ntrain = [\"corpus\"]\n");
   EXPECT_EQ(loaded.problems.size(), 5u);
-  for (const char* key : {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size"}) {
+  for (const char* key : {"hidden_size", "intermediate_size", "num_hidden_layers",
+                          "num_attention_heads", "vocab_size"}) {
     expect_says(problem_with(loaded, std::string("model.") + key).rule, "required");
   }
 }
@@ -172,12 +201,16 @@ TEST_F(ResolveTest, SaysNothingMoreAboutAFileThatIsNotToml) {
 }
 
 TEST_F(ResolveTest, RefusesModelsThatCannotBeBuilt) {
-  expect_says(problem("model.num_attention_heads", {"model.num_attention_heads=5"}).rule, "1, 2, 4, 8, 16, 32, 64");
-  expect_says(problem("model.num_key_value_heads", {"model.num_key_value_heads=3"}).rule, "1, 2, 4");
+  expect_says(problem("model.num_attention_heads", {"model.num_attention_heads=5"}).rule,
+              "1, 2, 4, 8, 16, 32, 64");
+  expect_says(problem("model.num_key_value_heads", {"model.num_key_value_heads=3"}).rule,
+              "1, 2, 4");
   expect_says(problem("model.head_dim", {"model.head_dim=15"}).rule, "even");
   expect_says(problem("train.seq_length", {"model.max_position_embeddings=128"}).rule, "128");
   expect_says(problem("model.vocab_size", {"model.vocab_size=256"}).rule, "257");
-  expect_says(problem("model.hf_config", {"model.preset=llama-tiny", "model.hf_config=config.json"}).rule, "preset");
+  expect_says(
+      problem("model.hf_config", {"model.preset=llama-tiny", "model.hf_config=config.json"}).rule,
+      "preset");
 }
 
 TEST_F(ResolveTest, RefusesAGpt2ThatIsNone) {
@@ -189,25 +222,32 @@ TEST_F(ResolveTest, RefusesAGpt2ThatIsNone) {
   };
   expect_no_problems(resolved(kSmallRun, gpt2).loaded);
   expect_says(problem("model.max_position_embeddings", {"model.model_type=gpt2"}).rule, "required");
-  expect_says(problem("model.num_key_value_heads", and_also("model.num_key_value_heads=2")).rule, "4");
+  expect_says(problem("model.num_key_value_heads", and_also("model.num_key_value_heads=2")).rule,
+              "4");
   expect_says(problem("model.attention_bias", and_also("model.attention_bias=false")).rule, "true");
-  expect_says(problem("model.rope_scaling", and_also("model.rope_scaling={ factor = 2 }")).rule, "gpt2");
+  expect_says(problem("model.rope_scaling", and_also("model.rope_scaling={ factor = 2 }")).rule,
+              "gpt2");
 }
 
 TEST_F(ResolveTest, RefusesLearningRatesThatRiseAndWarmUpsThatDoNotEnd) {
-  expect_says(problem("optimizer.min_lr", {"optimizer.lr=0.25", "optimizer.min_lr=0.5"}).rule, "0.25");
-  expect_says(problem("optimizer.warmup_steps", {"train.steps=5", "optimizer.warmup_steps=6"}).rule, "5");
+  expect_says(problem("optimizer.min_lr", {"optimizer.lr=0.25", "optimizer.min_lr=0.5"}).rule,
+              "0.25");
+  expect_says(problem("optimizer.warmup_steps", {"train.steps=5", "optimizer.warmup_steps=6"}).rule,
+              "5");
 }
 
 TEST_F(ResolveTest, NamesASmallLearningRateInItsDigits) {
-  expect_says(problem("optimizer.min_lr", {"optimizer.lr=2e-7", "optimizer.min_lr=3e-7"}).rule, "2e-07");
+  expect_says(problem("optimizer.min_lr", {"optimizer.lr=2e-7", "optimizer.min_lr=3e-7"}).rule,
+              "2e-07");
 }
 
 TEST_F(ResolveTest, RefusesDataThatIsMissingOrHeldOutTwice) {
   const auto [loaded, options] = resolved("[model]\npreset = \"llama-tiny\"\n");
   EXPECT_EQ(loaded.problems.size(), 1u);
   expect_says(problem_with(loaded, "data.train").rule, "trireme data build");
-  expect_says(problem("data.validation_fraction", {"data.validation=[\"v\"]", "data.validation_fraction=0.1"}).rule,
+  expect_says(problem("data.validation_fraction",
+                      {"data.validation=[\"v\"]", "data.validation_fraction=0.1"})
+                  .rule,
               "data.validation");
 }
 
@@ -217,11 +257,14 @@ TEST_F(ResolveTest, RefusesADeviceThatIsNotBuilt) {
 
 // resolved.toml is a run of its own, and the same one.
 TEST_F(ResolveTest, WritesAConfigThatResolvesToItself) {
-  std::ofstream(folder_ / "config.json") << R"({"model_type": "qwen2", "hidden_size": 64, "intermediate_size": 96,
+  std::ofstream(folder_ / "config.json")
+      << R"({"model_type": "qwen2", "hidden_size": 64, "intermediate_size": 96,
     "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 300})";
-  for (const auto& model : {std::vector<std::string>{"model.preset=llama3-8b"}, {"model.preset=gpt2-124m"},
-                            {"model.hf_config=" + folder_.string()},
-                            {"model.preset=llama-tiny", "optimizer.lr=0.1", "optimizer.eps=1.1e-9"}}) {
+  for (const auto& model :
+       {std::vector<std::string>{"model.preset=llama3-8b"},
+        {"model.preset=gpt2-124m"},
+        {"model.hf_config=" + folder_.string()},
+        {"model.preset=llama-tiny", "optimizer.lr=0.1", "optimizer.eps=1.1e-9"}}) {
     SCOPED_TRACE(model.front());
     const auto first = resolved("[data]\ntrain = [\"corpus\"]\n", model, 2);
     expect_no_problems(first.loaded);
@@ -231,14 +274,17 @@ TEST_F(ResolveTest, WritesAConfigThatResolvesToItself) {
     const auto second = resolved(written, {}, 2);
     expect_no_problems(second.loaded);
     EXPECT_EQ(resolved_toml(second.loaded.config), written);
-    EXPECT_EQ(models::parameter_count(second.options.model), models::parameter_count(first.options.model));
-    EXPECT_EQ(models::rope_frequencies(second.options.model), models::rope_frequencies(first.options.model));
+    EXPECT_EQ(models::parameter_count(second.options.model),
+              models::parameter_count(first.options.model));
+    EXPECT_EQ(models::rope_frequencies(second.options.model),
+              models::rope_frequencies(first.options.model));
   }
 }
 
 TEST_F(ResolveTest, WritesAHeadOfOneChannelThatCanBeReadAgain) {
-  const auto first = resolved("[data]\ntrain = [\"corpus\"]\n",
-                              {"model.preset=gpt2-124m", "model.hidden_size=6", "model.num_attention_heads=6"});
+  const auto first =
+      resolved("[data]\ntrain = [\"corpus\"]\n",
+               {"model.preset=gpt2-124m", "model.hidden_size=6", "model.num_attention_heads=6"});
   expect_no_problems(first.loaded);
   expect_no_problems(load(resolved_toml(first.loaded.config)));
 }
@@ -308,7 +354,8 @@ dir = "runs/quickstart"
                                           {}, 8);
   expect_no_problems(loaded);
   EXPECT_EQ(options.mesh.size(Axis::data), 8);
-  EXPECT_EQ(models::parameter_count(options.model), models::parameter_count(models::preset("llama-tiny")));
+  EXPECT_EQ(models::parameter_count(options.model),
+            models::parameter_count(models::preset("llama-tiny")));
 }
 
 }  // namespace

@@ -125,7 +125,9 @@ void expect_same(const Shape& shape, const Shape& expected) {
   EXPECT_EQ(rope_frequencies(shape), rope_frequencies(expected));
 }
 
-TEST_F(HuggingFaceTest, ReadsLlama31AsItsPreset) { expect_same(read(llama()), preset("llama3-8b")); }
+TEST_F(HuggingFaceTest, ReadsLlama31AsItsPreset) {
+  expect_same(read(llama()), preset("llama3-8b"));
+}
 
 TEST_F(HuggingFaceTest, ReadsGpt2AsItsPreset) { expect_same(read(gpt2()), preset("gpt2-124m")); }
 
@@ -137,7 +139,8 @@ TEST_F(HuggingFaceTest, ReadsAFolderThatHoldsTheFile) {
 TEST_F(HuggingFaceTest, ReadsScalingFromWhereTransformers5PutIt) {
   json rope = llama()["rope_scaling"];
   rope["rope_theta"] = 500000.0;
-  const json config = with(without(without(llama(), "rope_scaling"), "rope_theta"), "rope_parameters", rope);
+  const json config =
+      with(without(without(llama(), "rope_scaling"), "rope_theta"), "rope_parameters", rope);
   expect_same(read(config), preset("llama3-8b"));
 }
 
@@ -195,7 +198,8 @@ TEST_F(HuggingFaceTest, ReadsTheFeedForwardOfAGpt2IfItIsGiven) {
 }
 
 TEST_F(HuggingFaceTest, NamesTheFileAndTheKeyThatIsMissing) {
-  for (const char* key : {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size"}) {
+  for (const char* key : {"hidden_size", "intermediate_size", "num_hidden_layers",
+                          "num_attention_heads", "vocab_size"}) {
     expect_refused(without(llama(), key), {std::string(key) + " is missing"});
   }
   for (const char* key : {"n_embd", "n_head", "n_layer", "n_positions", "vocab_size"}) {
@@ -217,20 +221,27 @@ TEST_F(HuggingFaceTest, NamesTheFileAndTheKeyOfTheWrongType) {
 
 TEST_F(HuggingFaceTest, NamesTheScalingThatIsNotAnObjectOrLacksAPart) {
   expect_refused(with(llama(), "rope_scaling", "llama3"), {"rope_scaling"});
-  expect_refused(with(llama(), "rope_scaling", {{"rope_type", "llama3"}, {"factor", "8"}}), {"factor"});
-  expect_refused(with(llama(), "rope_scaling", without(llama()["rope_scaling"], "factor")), {"factor"});
+  expect_refused(with(llama(), "rope_scaling", {{"rope_type", "llama3"}, {"factor", "8"}}),
+                 {"factor"});
+  expect_refused(with(llama(), "rope_scaling", without(llama()["rope_scaling"], "factor")),
+                 {"factor"});
 }
 
 TEST_F(HuggingFaceTest, RefusesWhatIsNotBuilt) {
-  expect_refused(with(llama(), "model_type", "mixtral"), {"model_type", "mixtral", "llama", "mistral", "qwen2", "gpt2"});
+  expect_refused(with(llama(), "model_type", "mixtral"),
+                 {"model_type", "mixtral", "llama", "mistral", "qwen2", "gpt2"});
   expect_refused(without(llama(), "model_type"), {"model_type"});
   expect_refused(with(llama(), "hidden_act", "gelu"), {"hidden_act", "gelu", "silu"});
-  expect_refused(with(gpt2(), "activation_function", "relu"), {"activation_function", "relu", "gelu_new"});
+  expect_refused(with(gpt2(), "activation_function", "relu"),
+                 {"activation_function", "relu", "gelu_new"});
   expect_refused(with(llama(), "attention_bias", true), {"attention_bias"});
   expect_refused(with(llama(), "mlp_bias", true), {"mlp_bias"});
-  expect_refused(with(llama(), "rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}), {"rope_type", "yarn", "llama3"});
-  expect_refused(with(llama(), "rope_scaling", {{"type", "linear"}, {"factor", 2.0}}), {"type", "linear", "llama3"});
-  expect_refused(with(without(llama(), "rope_scaling"), "rope_parameters", {{"rope_type", "dynamic"}, {"factor", 2.0}}),
+  expect_refused(with(llama(), "rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}),
+                 {"rope_type", "yarn", "llama3"});
+  expect_refused(with(llama(), "rope_scaling", {{"type", "linear"}, {"factor", 2.0}}),
+                 {"type", "linear", "llama3"});
+  expect_refused(with(without(llama(), "rope_scaling"), "rope_parameters",
+                      {{"rope_type", "dynamic"}, {"factor", 2.0}}),
                  {"rope_type", "dynamic"});
 }
 
@@ -241,7 +252,8 @@ TEST_F(HuggingFaceTest, RefusesAWindowThatHidesPositions) {
 }
 
 TEST_F(HuggingFaceTest, RefusesAnotherScaleOfAttention) {
-  expect_refused(with(gpt2(), "scale_attn_by_inverse_layer_idx", true), {"scale_attn_by_inverse_layer_idx"});
+  expect_refused(with(gpt2(), "scale_attn_by_inverse_layer_idx", true),
+                 {"scale_attn_by_inverse_layer_idx"});
   expect_refused(with(gpt2(), "scale_attn_weights", false), {"scale_attn_weights"});
 }
 

@@ -12,15 +12,27 @@ namespace trireme::models {
 namespace {
 
 Shape llama() {
-  return {.family = Family::llama, .hidden_size = 12, .intermediate_size = 20,
-          .num_hidden_layers = 3, .num_attention_heads = 4, .num_key_value_heads = 2, .head_dim = 6,
+  return {.family = Family::llama,
+          .hidden_size = 12,
+          .intermediate_size = 20,
+          .num_hidden_layers = 3,
+          .num_attention_heads = 4,
+          .num_key_value_heads = 2,
+          .head_dim = 6,
           .vocab_size = 17};
 }
 
 Shape gpt2() {
-  return {.family = Family::gpt2, .hidden_size = 12, .intermediate_size = 48,
-          .num_hidden_layers = 3, .num_attention_heads = 3, .num_key_value_heads = 3, .head_dim = 4,
-          .vocab_size = 17, .max_position_embeddings = 9, .tie_word_embeddings = true,
+  return {.family = Family::gpt2,
+          .hidden_size = 12,
+          .intermediate_size = 48,
+          .num_hidden_layers = 3,
+          .num_attention_heads = 3,
+          .num_key_value_heads = 3,
+          .head_dim = 4,
+          .vocab_size = 17,
+          .max_position_embeddings = 9,
+          .tie_word_embeddings = true,
           .attention_bias = true};
 }
 
@@ -76,8 +88,10 @@ TEST(ParameterTable, KeepsMatricesOfOneProductTogetherAndOfOneWidth) {
       const auto at = table[i].name.find(first);
       if (at == std::string::npos) return;
       ASSERT_LT(i + 1, table.size());
-      EXPECT_EQ(table[i + 1].name, std::string(table[i].name).replace(at, std::string(first).size(), second));
-      EXPECT_EQ(table[i + 1].columns, table[i].is_matrix() ? table[i].columns : table[i + 1].columns);
+      EXPECT_EQ(table[i + 1].name,
+                std::string(table[i].name).replace(at, std::string(first).size(), second));
+      EXPECT_EQ(table[i + 1].columns,
+                table[i].is_matrix() ? table[i].columns : table[i + 1].columns);
     };
     for (std::size_t i = 0; i < table.size(); ++i) {
       follow(i, "q_proj", "k_proj");
@@ -102,14 +116,16 @@ TEST(ParameterTable, HasAHeadOfItsOwnOnlyIfTheEmbeddingIsNotTied) {
 TEST(ParameterTable, CountsUnitsFromTheEmbeddingThroughTheLayersToTheHead) {
   const auto unit_of = [](const std::string& name) {
     if (name.starts_with("model.embed_")) return 0;
-    if (name.starts_with("model.layers.")) return 1 + std::stoi(name.substr(std::string("model.layers.").size()));
+    if (name.starts_with("model.layers."))
+      return 1 + std::stoi(name.substr(std::string("model.layers.").size()));
     return 4;
   };
   for (const auto& shape : {llama(), gpt2()}) {
     EXPECT_EQ(unit_count(shape), 5);
     const auto table = parameter_table(shape);
     EXPECT_TRUE(std::ranges::is_sorted(table, {}, &Parameter::unit));
-    for (const auto& parameter : table) EXPECT_EQ(parameter.unit, unit_of(parameter.name)) << parameter.name;
+    for (const auto& parameter : table)
+      EXPECT_EQ(parameter.unit, unit_of(parameter.name)) << parameter.name;
   }
 }
 
@@ -146,10 +162,13 @@ TEST(ParameterTable, PutsBiasesOfALlamaOnQueriesKeysAndValuesOnly) {
 // what it adds after their sum.
 TEST(ParameterTable, SharesProductsByTheirOutputsThenByTheirInputs) {
   for (const auto& parameter : parameter_table(gpt2())) {
-    const auto has = [&](const char* part) { return parameter.name.find(part) != std::string::npos; };
-    const bool outputs = has("q_proj") || has("k_proj") || has("v_proj") || has("up_proj") || has("embed_tokens");
+    const auto has = [&](const char* part) {
+      return parameter.name.find(part) != std::string::npos;
+    };
+    const bool outputs =
+        has("q_proj") || has("k_proj") || has("v_proj") || has("up_proj") || has("embed_tokens");
     const bool inputs = has("o_proj.weight") || has("down_proj.weight");
-    const Sharding expected = outputs  ? (parameter.is_matrix() ? Sharding::rows : Sharding::columns)
+    const Sharding expected = outputs ? (parameter.is_matrix() ? Sharding::rows : Sharding::columns)
                               : inputs ? Sharding::columns
                                        : Sharding::replicated;
     EXPECT_EQ(parameter.sharding, expected) << parameter.name;
@@ -161,7 +180,8 @@ TEST(ParameterTable, SharesProductsByTheirOutputsThenByTheirInputs) {
 TEST(ParameterTable, DecaysMatricesAndNothingElse) {
   for (const auto& shape : {llama(), gpt2()}) {
     for (const auto& parameter : parameter_table(shape)) {
-      const bool vector = parameter.name.ends_with(".bias") || parameter.name.find("norm") != std::string::npos;
+      const bool vector =
+          parameter.name.ends_with(".bias") || parameter.name.find("norm") != std::string::npos;
       EXPECT_EQ(parameter.is_matrix(), !vector) << parameter.name;
       EXPECT_EQ(parameter.decays(), !vector) << parameter.name;
     }
@@ -171,7 +191,9 @@ TEST(ParameterTable, DecaysMatricesAndNothingElse) {
 TEST(ParameterTable, StartsNormsAtOneBiasesAtZeroAndResidualProjectionsSmaller) {
   for (const auto& shape : {llama(), gpt2()}) {
     for (const auto& parameter : parameter_table(shape)) {
-      const auto has = [&](const char* part) { return parameter.name.find(part) != std::string::npos; };
+      const auto has = [&](const char* part) {
+        return parameter.name.find(part) != std::string::npos;
+      };
       if (parameter.name.ends_with(".bias")) {
         EXPECT_EQ(parameter.initializer, Initializer::zeros) << parameter.name;
       } else if (has("norm")) {
@@ -179,7 +201,9 @@ TEST(ParameterTable, StartsNormsAtOneBiasesAtZeroAndResidualProjectionsSmaller) 
       } else {
         EXPECT_EQ(parameter.initializer, Initializer::normal) << parameter.name;
         const bool residual = has("o_proj") || has("down_proj");
-        const double expected = residual ? 0.02 / std::sqrt(2.0 * 3) : has("embed_positions") ? 0.01 : 0.02;
+        const double expected = residual                 ? 0.02 / std::sqrt(2.0 * 3)
+                                : has("embed_positions") ? 0.01
+                                                         : 0.02;
         EXPECT_DOUBLE_EQ(parameter.deviation, expected) << parameter.name;
       }
     }
@@ -192,7 +216,8 @@ TEST(ParameterCount, IsTheClosedFormOfALlama) {
     const std::int64_t h = s.hidden_size, q = s.query_columns(), kv = s.key_columns();
     const std::int64_t layer = 2 * h * q + 2 * h * kv + 3 * h * s.intermediate_size + 2 * h;
     const std::int64_t tables = s.tie_word_embeddings ? 1 : 2;
-    EXPECT_EQ(parameter_count(s), s.num_hidden_layers * layer + tables * s.vocab_size * h + h) << name;
+    EXPECT_EQ(parameter_count(s), s.num_hidden_layers * layer + tables * s.vocab_size * h + h)
+        << name;
   }
 }
 

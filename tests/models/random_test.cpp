@@ -12,11 +12,18 @@ namespace trireme::models {
 namespace {
 
 Parameter normal(const std::string& name, double deviation) {
-  return {.name = name, .dimensions = 2, .rows = 1000, .columns = 1000, .sharding = Sharding::replicated,
-          .initializer = Initializer::normal, .deviation = deviation, .unit = 0};
+  return {.name = name,
+          .dimensions = 2,
+          .rows = 1000,
+          .columns = 1000,
+          .sharding = Sharding::replicated,
+          .initializer = Initializer::normal,
+          .deviation = deviation,
+          .unit = 0};
 }
 
-std::vector<float> values_of(const Parameter& parameter, std::uint64_t seed, std::int64_t first, std::size_t count) {
+std::vector<float> values_of(const Parameter& parameter, std::uint64_t seed, std::int64_t first,
+                             std::size_t count) {
   std::vector<float> values(count, -1e9f);
   initial_values(parameter, seed, first, values);
   return values;
@@ -28,7 +35,8 @@ TEST(InitialValues, OfAnyPartAreThoseOfTheWhole) {
   for (std::int64_t first = 0; first < 13; ++first) {
     for (std::size_t count = 0; count < 18; ++count) {
       const auto part = values_of(parameter, 1234, first, count);
-      EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + first)) << first << " " << count;
+      EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + first))
+          << first << " " << count;
     }
   }
 }
@@ -43,9 +51,10 @@ TEST(InitialValues, OfPartsBeyondTheFirstFourBillionAreNotThoseOfTheStart) {
 
 TEST(InitialValues, DifferWithTheNameAndWithTheSeed) {
   const auto values = values_of(normal("model.layers.1.mlp.up_proj.weight", 0.02), 7, 0, 1000);
-  for (const auto& other : {values_of(normal("model.layers.2.mlp.up_proj.weight", 0.02), 7, 0, 1000),
-                            values_of(normal("model.layers.1.mlp.up_proj.weight", 0.02), 8, 0, 1000),
-                            values_of(normal("model.layers.1.mlp.up_proj.weight", 0.02), 7 + (1ull << 32), 0, 1000)}) {
+  for (const auto& other :
+       {values_of(normal("model.layers.2.mlp.up_proj.weight", 0.02), 7, 0, 1000),
+        values_of(normal("model.layers.1.mlp.up_proj.weight", 0.02), 8, 0, 1000),
+        values_of(normal("model.layers.1.mlp.up_proj.weight", 0.02), 7 + (1ull << 32), 0, 1000)}) {
     double product = 0, size = 0;
     for (std::size_t i = 0; i < values.size(); ++i) {
       EXPECT_NE(values[i], other[i]) << i;

@@ -20,9 +20,9 @@ struct Published {
 
 // Counts of the released weights.
 constexpr Published kPublished[] = {
-    {"gpt2-124m", 124439808},    {"gpt2-350m", 354823168},    {"gpt2-774m", 774030080},
-    {"gpt2-1.5b", 1557611200},   {"llama3-1b", 1235814400},   {"llama3-3b", 3212749824},
-    {"llama3-8b", 8030261248},   {"llama3-70b", 70553706496}, {"llama3-405b", 405853388800},
+    {"gpt2-124m", 124439808},  {"gpt2-350m", 354823168},    {"gpt2-774m", 774030080},
+    {"gpt2-1.5b", 1557611200}, {"llama3-1b", 1235814400},   {"llama3-3b", 3212749824},
+    {"llama3-8b", 8030261248}, {"llama3-70b", 70553706496}, {"llama3-405b", 405853388800},
 };
 
 TEST(Preset, HasAsManyParametersAsThePublishedModel) {
@@ -88,7 +88,8 @@ TEST(RopeFrequencies, AreStretchedWhereWavelengthsAreLong) {
     ASSERT_EQ(after.size(), static_cast<std::size_t>(shape.head_dim / 2));
     int kept = 0, blended = 0, divided = 0;
     for (std::size_t pair = 0; pair < after.size(); ++pair) {
-      EXPECT_DOUBLE_EQ(after[pair], scaled(before[pair], *shape.rope_scaling)) << name << " " << pair;
+      EXPECT_DOUBLE_EQ(after[pair], scaled(before[pair], *shape.rope_scaling))
+          << name << " " << pair;
       const double stretch = before[pair] / after[pair];
       if (stretch == 1) {
         ++kept;

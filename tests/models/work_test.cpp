@@ -26,7 +26,8 @@ TEST(TrainingFlops, AreThePublishedOnes) {
 // Six per element of every multiplied matrix, and 12 q s per layer for scores and values.
 TEST(TrainingFlops, AreTheClosedFormOfALlama) {
   const Shape s = preset("llama3-3b");
-  const double h = 3072, q = 3072, kv = 1024, f = 8192, layers = 28, vocabulary = 128256, sequence = 4096;
+  const double h = 3072, q = 3072, kv = 1024, f = 8192, layers = 28, vocabulary = 128256,
+               sequence = 4096;
   const double matrices = layers * (2 * h * q + 2 * h * kv + 3 * h * f) + h * vocabulary;
   const FlopsPerToken flops = training_flops(s, 4096);
   EXPECT_DOUBLE_EQ(flops.full, 6 * matrices + 12 * layers * q * sequence);

@@ -38,7 +38,8 @@ TEST(AdamW, DecaysOnlyWhereASegmentSaysSo) {
   const auto after = device.values(parameters);
   for (std::int64_t i = 0; i < kCount; ++i) {
     const auto at = static_cast<std::size_t>(i);
-    EXPECT_EQ(after[at], in_segment(i) && decays(i) ? before[at] * (1 - 0.125 * 0.5) : before[at]) << i;
+    EXPECT_EQ(after[at], in_segment(i) && decays(i) ? before[at] * (1 - 0.125 * 0.5) : before[at])
+        << i;
   }
 }
 
@@ -52,7 +53,8 @@ TEST(AdamW, LeavesPaddingUntouched) {
     adamw.update(*device.stream, gradient, /*learning_rate=*/0.1, /*gradient_scale=*/1, step);
   }
   const auto after = device.values(parameters);
-  const auto first = device.values(adamw.first_moment()), second = device.values(adamw.second_moment());
+  const auto first = device.values(adamw.first_moment()),
+             second = device.values(adamw.second_moment());
   for (std::int64_t i = 0; i < kCount; ++i) {
     const auto at = static_cast<std::size_t>(i);
     EXPECT_EQ(after[at] == before[at], !in_segment(i)) << i;
@@ -65,10 +67,12 @@ TEST(AdamW, LeavesPaddingUntouched) {
 struct Reference {
   double theta, m = 0, v = 0;
 
-  void update(double g, const AdamWOptions& options, double learning_rate, double weight_decay, int step) {
+  void update(double g, const AdamWOptions& options, double learning_rate, double weight_decay,
+              int step) {
     m = options.beta1 * m + (1 - options.beta1) * g;
     v = options.beta2 * v + (1 - options.beta2) * g * g;
-    const double m_hat = m / (1 - std::pow(options.beta1, step)), v_hat = v / (1 - std::pow(options.beta2, step));
+    const double m_hat = m / (1 - std::pow(options.beta1, step)),
+                 v_hat = v / (1 - std::pow(options.beta2, step));
     theta -= learning_rate * (m_hat / (std::sqrt(v_hat) + options.epsilon) + weight_decay * theta);
   }
 };
@@ -89,11 +93,13 @@ TEST(AdamW, FollowsThePaperOverManySteps) {
     for (std::int64_t i = 0; i < kCount; ++i) {
       const auto at = static_cast<std::size_t>(i);
       if (!in_segment(i)) continue;
-      reference[at].update(scale * gradients[at], options, learning_rate, decays(i) ? options.weight_decay : 0, step);
+      reference[at].update(scale * gradients[at], options, learning_rate,
+                           decays(i) ? options.weight_decay : 0, step);
     }
   }
   const auto after = device.values(parameters);
-  for (std::size_t i = 0; i < after.size(); ++i) EXPECT_NEAR(after[i], reference[i].theta, 1e-13) << i;
+  for (std::size_t i = 0; i < after.size(); ++i)
+    EXPECT_NEAR(after[i], reference[i].theta, 1e-13) << i;
 }
 
 TEST(AdamW, UpdatesItsParametersInPlaceWhereTheyAreExact) {

@@ -74,7 +74,12 @@ TEST(LearningRate, OfTheCosineScheduleIsHalfAWave) {
 }
 
 TEST(LearningRate, OfWsdStaysAtThePeakAndFallsLinearlyInTheLastPart) {
-  LearningRate rate{.schedule = wsd, .peak = 1e-3, .minimum = 1e-4, .warmup_steps = 10, .total_steps = 200, .decay_fraction = 0.25};
+  LearningRate rate{.schedule = wsd,
+                    .peak = 1e-3,
+                    .minimum = 1e-4,
+                    .warmup_steps = 10,
+                    .total_steps = 200,
+                    .decay_fraction = 0.25};
   for (std::int64_t step = 10; step <= 150; ++step) EXPECT_DOUBLE_EQ(rate.at(step), 1e-3) << step;
   EXPECT_LT(rate.at(151), 1e-3);
   EXPECT_DOUBLE_EQ(rate.at(175), 5.5e-4);

@@ -1,0 +1,182 @@
+#pragma once
+
+#include <toml++/toml.h>
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "launch/config_keys.h"
+#include "launch/toml_text.h"
+
+// How keys of each kind are read, checked and written: what config_keys.cpp composes its table from.
+namespace trireme::launch {
+
+constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
+
+// What a key is called and what it is for.
+struct About {
+  const char* name;
+  const char* unit;
+  const char* help;
+};
+
+template <class Value>
+Value value_of(const toml::node& node) {
+  // Lossless conversions only: 3 is a number and 1e6 an integer, but 2.5 is not.
+  const auto value = node.value<Value>();
+  if (!value || (node.is_string() != std::is_same_v<Value, std::string>)) throw RuleBroken();
+  return *value;
+}
+
+inline std::string range_rule(std::int64_t least, std::int64_t most) {
+  if (least == most) return std::to_string(least) + " in this version";
+  if (most == kAny) return "at least " + std::to_string(least);
+  return std::to_string(least) + " to " + std::to_string(most);
+}
+
+template <class Access>
+Key integer(About about, Access access, std::int64_t least, std::int64_t most = kAny) {
+  return {about.name, "integer", about.unit, range_rule(least, most), about.help,
+          [=](Config& config, const toml::node& node) {
+            const auto value = value_of<std::int64_t>(node);
+            if (value < least || value > most) throw RuleBroken();
+            access(config) = value;
+          },
+          [=](const Config& config) {
+            return toml_text(std::optional(access(const_cast<Config&>(config))));
+          }};
+}
+
+// An integer, or "auto" for nothing.
+template <class Access>
+Key integer_or_auto(About about, Access access, std::int64_t least) {
+  return {about.name, "integer or \"auto\"", about.unit,
+          "\"auto\" or " + range_rule(least, kAny), about.help,
+          [=](Config& config, const toml::node& node) {
+            if (node.value<std::string>() == "auto") {
+              access(config) = std::nullopt;
+              return;
+            }
+            const auto value = value_of<std::int64_t>(node);
+            if (value < least) throw RuleBroken();
+            access(config) = value;
+          },
+          [=](const Config& config) {
+            const auto& value = access(const_cast<Config&>(config));
+            return value ? toml_text(value) : std::string("\"auto\"");
+          }};
+}
+
+struct Interval {
+  double least, most;
+  const char* rule;
+};
+
+inline constexpr Interval kPositive{std::numeric_limits<double>::min(), 1e300, "above 0"};
+inline constexpr Interval kNotNegative{0, 1e300, "at least 0"};
+inline constexpr Interval kFraction{0, std::nextafter(1.0, 0.0), "at least 0 and below 1"};
+
+template <class Access>
+Key number(About about, Access access, Interval allowed) {
+  return {about.name, "number", about.unit, allowed.rule, about.help,
+          [=](Config& config, const toml::node& node) {
+            const auto value = value_of<double>(node);
+            if (!(value >= allowed.least && value <= allowed.most)) throw RuleBroken();
+            access(config) = value;
+          },
+          [=](const Config& config) {
+            return toml_text(std::optional(access(const_cast<Config&>(config))));
+          }};
+}
+
+template <class Access>
+Key boolean(About about, Access access) {
+  return {about.name, "true or false", about.unit, "true or false", about.help,
+          [=](Config& config, const toml::node& node) {
+            if (!node.is_boolean()) throw RuleBroken();
+            access(config) = value_of<bool>(node);
+          },
+          [=](const Config& config) {
+            return toml_text(std::optional(access(const_cast<Config&>(config))));
+          }};
+}
+
+template <class Access>
+Key text(About about, const char* rule, Access access) {
+  return {about.name, "text", about.unit, rule, about.help,
+          [=](Config& config, const toml::node& node) { access(config) = value_of<std::string>(node); },
+          [=](const Config& config) { return quoted(access(const_cast<Config&>(config))); }};
+}
+
+template <class Choice, std::size_t Count>
+using Choices = std::array<std::pair<const char*, Choice>, Count>;
+
+template <class Access, class Choice, std::size_t Count>
+Key choice(About about, Access access, Choices<Choice, Count> choices) {
+  std::string rule;
+  for (const auto& [name, value] : choices) rule += (rule.empty() ? "" : ", ") + quoted(name);
+  return {about.name, "text", about.unit, "one of " + rule, about.help,
+          [=](Config& config, const toml::node& node) {
+            const auto given = value_of<std::string>(node);
+            for (const auto& [name, value] : choices) {
+              if (given == name) {
+                access(config) = value;
+                return;
+              }
+            }
+            throw RuleBroken();
+          },
+          [=](const Config& config) {
+            for (const auto& [name, value] : choices) {
+              if (access(const_cast<Config&>(config)) == value) return quoted(name);
+            }
+            return std::string();
+          }};
+}
+
+// A key that exists in the file format but has one legal value so far: refused otherwise, so that
+// nothing a user asks for is silently not done.
+inline Key only(About about, const char* type, const char* value) {
+  return {about.name, type, about.unit, std::string(value) + " in this version", about.help,
+          [=](Config&, const toml::node& node) {
+            if (toml_text(node) != value) throw RuleBroken();
+          },
+          [=](const Config&) { return std::string(value); }};
+}
+
+// Optional sizes of the model, over what a preset says.
+template <class Access>
+Key size(About about, Access access, std::int64_t least) {
+  return {about.name, "integer", about.unit, range_rule(least, kAny), about.help,
+          [=](Config& config, const toml::node& node) {
+            const auto value = value_of<std::int64_t>(node);
+            if (value < least) throw RuleBroken();
+            access(config) = value;
+          },
+          [=](const Config& config) { return toml_text(access(const_cast<Config&>(config))); }};
+}
+
+template <class Access>
+Key real(About about, Access access) {
+  Key key = number(about, access, kPositive);
+  key.write = [=](const Config& config) { return toml_text(access(const_cast<Config&>(config))); };
+  return key;
+}
+
+template <class Access>
+Key flag(About about, Access access) {
+  Key key = boolean(about, access);
+  key.write = [=](const Config& config) { return toml_text(access(const_cast<Config&>(config))); };
+  return key;
+}
+
+// A field of the config, by reference.
+template <class Section, class Field>
+auto at(Section Config::* section, Field Section::* field) {
+  return [=](Config& config) -> Field& { return config.*section.*field; };
+}
+
+}  // namespace trireme::launch
