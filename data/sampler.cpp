@@ -113,7 +113,10 @@ std::pair<Range, Range> split(const TokenFile& file, double validation_fraction)
     const std::int64_t after = first_document_after(file, cut);
     const std::int64_t before = file.document_start(after - 1);
     const std::int64_t next = file.document_start(after);
-    if (before > 0 || next < tokens) cut = before > 0 ? before : next;
+    const std::int64_t nearest = cut - before <= next - cut ? before : next;
+    // Documents may be longer than the part asked for: then it is better to cut one.
+    const bool close = 2 * std::abs(nearest - cut) <= tokens - cut;
+    if (close && nearest > 0 && nearest < tokens) cut = nearest;
   }
   return {{.first = 0, .last = cut}, {.first = cut, .last = tokens}};
 }

@@ -84,8 +84,8 @@ class Sampler {
 };
 
 // Cuts a stream into training and validation parts, in this order. The cut is moved to the
-// start of a document if there is one inside the stream: at or before the place asked for,
-// else after it. 0 <= validation_fraction < 1, else std::invalid_argument.
+// nearest start of a document if that changes the validation part by at most a half.
+// 0 <= validation_fraction < 1, else std::invalid_argument.
 std::pair<Range, Range> split(const TokenFile& file, double validation_fraction);
 
 }  // namespace trireme::data

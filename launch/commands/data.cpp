@@ -1,10 +1,11 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "data/error.h"
 #include "data/token_file.h"
@@ -22,36 +23,39 @@ struct BuildArguments {
   bool json = false;
 };
 
-std::string read_text(const std::string& path) {
+// Calls `use` with every document of a file, one at a time: all of it, or what stands between
+// separators. Holds one document and one block of the file.
+void each_document(const std::string& path, const std::string& separator,
+                   const std::function<void(const std::string&)>& use) {
   std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (file) text << file.rdbuf();
-  if (!file) throw data::DataError(data::Fault::missing, path + ": no such file, or it cannot be read");
-  return text.str();
-}
-
-// The documents of a file: all of it, or what stands between separators.
-std::vector<std::string> documents_of(const std::string& text, const std::string& separator) {
-  if (separator.empty()) return {text};
-  std::vector<std::string> documents;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = std::min(text.find(separator, at), text.size());
-    if (end > at) documents.push_back(text.substr(at, end - at));
-    at = end + separator.size();
+  std::string text, block(std::size_t{1} << 24, '\0');
+  while (file && !std::filesystem::is_directory(path)) {
+    file.read(block.data(), static_cast<std::streamsize>(block.size()));
+    // A separator may lie across two blocks.
+    std::size_t seen = text.size() - std::min(text.size(), separator.size());
+    text.append(block, 0, static_cast<std::size_t>(file.gcount()));
+    if (separator.empty()) continue;
+    std::size_t start = 0;
+    for (std::size_t end; (end = text.find(separator, std::max(start, seen))) != std::string::npos;) {
+      use(text.substr(start, end - start));
+      start = end + separator.size();
+    }
+    text.erase(0, start);
   }
-  return documents;
+  if (!file.eof()) throw data::DataError(data::Fault::missing, path + ": no such file, or it cannot be read");
+  use(text);
 }
 
 ExitCode build(const BuildArguments& arguments) {
   const auto tokenizer = data::make_tokenizer(arguments.tokenizer);
   data::TokenFileWriter writer(arguments.output, tokenizer->vocab_size());
   for (const std::string& path : arguments.files) {
-    for (const std::string& document : documents_of(read_text(path), arguments.separator)) {
+    each_document(path, arguments.separator, [&](const std::string& document) {
       auto tokens = tokenizer->encode(document);
-      if (tokens.empty()) continue;
+      if (tokens.empty()) return;
       tokens.push_back(tokenizer->end_of_document());
       writer.add_document(tokens);
-    }
+    });
   }
   writer.finish();
   if (arguments.json) {
