@@ -3,6 +3,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <numeric>
 #include <sstream>
@@ -115,6 +116,10 @@ std::string LoadedConfig::place_of(const std::string& key) const {
   return found == places.end() ? "default" : found->second;
 }
 
+bool LoadedConfig::rejected(const std::string& key) const {
+  return std::ranges::find(problems, key, &Problem::key) != problems.end();
+}
+
 void LoadedConfig::reject(const std::string& key, std::string rule) {
   const auto given = values.find(key);
   const Key* known = find_key(key);
@@ -127,14 +132,15 @@ LoadedConfig load_config(const std::string& path, const std::vector<std::string>
   loaded.path = path;
   std::ifstream file(path);
   if (!file) throw MissingInput(path + ": no such config file, or it cannot be read");
+  if (std::filesystem::is_directory(path)) throw MissingInput(path + ": is a folder, not a config file");
   std::ostringstream text;
   text << file.rdbuf();
-  if (!file) throw MissingInput(path + ": cannot be read; is it a folder?");
   try {
     read_table(loaded, toml::parse(std::string_view(text.str()), std::string_view(path)));
   } catch (const toml::parse_error& error) {
-    loaded.problems.push_back({path + ":" + std::to_string(error.source().begin.line), "TOML", "",
-                               std::string(error.description())});
+    // Nothing else can be said about a file that cannot be parsed.
+    throw ConfigError({{path + ":" + std::to_string(error.source().begin.line), "TOML", "",
+                        std::string(error.description())}});
   }
   for (const std::string& setting : settings) read_setting(loaded, setting);
   return loaded;

@@ -19,6 +19,9 @@ struct LoadedConfig {
   // "run.toml:12", "--set" or "default".
   std::string place_of(const std::string& key) const;
 
+  // There is a problem with `key` already, so that nothing follows from its value.
+  bool rejected(const std::string& key) const;
+
   // Adds a problem with `key`, whose value is what was given or the default.
   void reject(const std::string& key, std::string rule);
 };
@@ -29,8 +32,8 @@ struct MissingInput : std::runtime_error {
 };
 
 // Reads a config file, and then `settings`, each "section.key=value" in TOML (a bare word is a
-// text). Values out of range, wrong types and unknown keys become problems; throws MissingInput
-// only.
+// text). Values out of range, wrong types and unknown keys become problems; throws MissingInput, and
+// ConfigError for a file that is not TOML.
 LoadedConfig load_config(const std::string& path, const std::vector<std::string>& settings);
 
 // The whole config as a file that can be run again.

@@ -14,7 +14,12 @@
 // How keys of each kind are read, checked and written: what config_keys.cpp composes its table from.
 namespace trireme::launch {
 
-constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
+inline constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
+
+// Products of two sizes fit in 64 bits.
+inline constexpr std::int64_t kLargest = std::int64_t{1} << 30;
+inline constexpr std::int64_t kMostRanks = std::int64_t{1} << 20;
+inline constexpr std::int64_t kMostThreads = 4096;
 
 // What a key is called and what it is for.
 struct About {
@@ -25,9 +30,11 @@ struct About {
 
 template <class Value>
 Value value_of(const toml::node& node) {
-  // Lossless conversions only: 3 is a number and 1e6 an integer, but 2.5 is not.
+  // Lossless conversions only: 3 is a number and 1e6 an integer, but 2.5 and true are not.
   const auto value = node.value<Value>();
-  if (!value || (node.is_string() != std::is_same_v<Value, std::string>)) throw RuleBroken();
+  const bool same_kind = node.is_string() == std::is_same_v<Value, std::string> &&
+                         node.is_boolean() == std::is_same_v<Value, bool>;
+  if (!value || !same_kind) throw RuleBroken();
   return *value;
 }
 
@@ -52,16 +59,16 @@ Key integer(About about, Access access, std::int64_t least, std::int64_t most = 
 
 // An integer, or "auto" for nothing.
 template <class Access>
-Key integer_or_auto(About about, Access access, std::int64_t least) {
+Key integer_or_auto(About about, Access access, std::int64_t least, std::int64_t most) {
   return {about.name, "integer or \"auto\"", about.unit,
-          "\"auto\" or " + range_rule(least, kAny), about.help,
+          "\"auto\" or " + range_rule(least, most), about.help,
           [=](Config& config, const toml::node& node) {
             if (node.value<std::string>() == "auto") {
               access(config) = std::nullopt;
               return;
             }
             const auto value = value_of<std::int64_t>(node);
-            if (value < least) throw RuleBroken();
+            if (value < least || value > most) throw RuleBroken();
             access(config) = value;
           },
           [=](const Config& config) {
@@ -150,10 +157,10 @@ inline Key only(About about, const char* type, const char* value) {
 // Optional sizes of the model, over what a preset says.
 template <class Access>
 Key size(About about, Access access, std::int64_t least) {
-  return {about.name, "integer", about.unit, range_rule(least, kAny), about.help,
+  return {about.name, "integer", about.unit, range_rule(least, kLargest), about.help,
           [=](Config& config, const toml::node& node) {
             const auto value = value_of<std::int64_t>(node);
-            if (value < least) throw RuleBroken();
+            if (value < least || value > kLargest) throw RuleBroken();
             access(config) = value;
           },
           [=](const Config& config) { return toml_text(access(const_cast<Config&>(config))); }};

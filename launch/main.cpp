@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,26 @@ std::vector<std::string> arguments(int count, char** values) {
   return all;
 }
 
+// Under a launcher every rank reads the same command line; one of them speaks.
+bool speaks() {
+  for (const char* variable : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}) {
+    if (const char* rank = std::getenv(variable)) return std::string(rank) == "0";
+  }
+  return true;
+}
+
+// CLI11 only says that a command is missing.
+std::string unknown_command(const CLI::App& app, int count, char** values) {
+  const std::string first = count > 1 ? values[1] : "";
+  if (first.empty() || first.starts_with("-")) return "";
+  std::string known;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->get_name() == first) return "";
+    known += (known.empty() ? "" : ", ") + command->get_name();
+  }
+  return "unknown command \"" + first + "\"; the commands are " + known;
+}
+
 int run(int count, char** values) {
   CLI::App app("trireme trains transformer language models on many nodes, from one binary.", "trireme");
   app.require_subcommand(1);
@@ -38,7 +59,9 @@ int run(int count, char** values) {
   } catch (const CLI::Success& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
+    const std::string unknown = unknown_command(app, count, values);
+    if (!speaks()) return static_cast<int>(ExitCode::usage);
+    std::fprintf(stderr, "error: %s\n", unknown.empty() ? error.what() : unknown.c_str());
     std::fprintf(stderr, "trireme --help and trireme COMMAND --help say what there is\n");
     return static_cast<int>(ExitCode::usage);
   }

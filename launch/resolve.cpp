@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <sstream>
 
 #include "launch/resolve_model.h"
+#include "launch/toml_text.h"
 
 namespace trireme::launch {
 namespace {
@@ -28,16 +30,15 @@ std::array<Axis, runtime::kAxes> resolve_order(LoadedConfig& loaded) {
   static const std::map<std::string, Axis> names{
       {"tp", Axis::tensor}, {"cp", Axis::context}, {"dp", Axis::data}, {"pp", Axis::pipeline}};
   std::vector<Axis> order;
-  std::string rest = loaded.config.parallel.order;
-  while (!rest.empty()) {
-    const auto dash = rest.find('-');
-    const auto found = names.find(rest.substr(0, dash));
-    if (found == names.end() || std::ranges::count(order, found->second)) break;
-    order.push_back(found->second);
-    rest = dash == std::string::npos ? "" : rest.substr(dash + 1);
+  std::istringstream parts(loaded.config.parallel.order + "-end");
+  for (std::string part; std::getline(parts, part, '-') && part != "end";) {
+    const auto found = names.find(part);
+    const bool repeated = found != names.end() && std::ranges::count(order, found->second);
+    if (found == names.end() || repeated) order.resize(runtime::kAxes + 1);
+    if (order.size() <= runtime::kAxes) order.push_back(found->second);
   }
   std::array<Axis, runtime::kAxes> result = MeshShape().order;
-  if (order.size() != result.size() || !rest.empty()) {
+  if (order.size() != result.size()) {
     loaded.reject("parallel.order", "must name tp, cp, dp and pp once each, joined by -, such as tp-cp-dp-pp");
     return result;
   }
@@ -83,7 +84,7 @@ void check_batch(LoadedConfig& loaded, const MeshShape& mesh) {
 void check_optimizer(LoadedConfig& loaded) {
   const OptimizerSection& optimizer = loaded.config.optimizer;
   if (optimizer.min_lr > optimizer.lr) {
-    loaded.reject("optimizer.min_lr", "must be at most optimizer.lr = " + std::to_string(optimizer.lr));
+    loaded.reject("optimizer.min_lr", "must be at most optimizer.lr = " + toml_text(std::optional(optimizer.lr)));
   }
   if (optimizer.warmup_steps > loaded.config.train.steps) {
     loaded.reject("optimizer.warmup_steps",
@@ -91,9 +92,21 @@ void check_optimizer(LoadedConfig& loaded) {
   }
 }
 
+// The decay of wsd must not begin before the warm-up ends.
+void check_decay(LoadedConfig& loaded) {
+  const OptimizerSection& optimizer = loaded.config.optimizer;
+  if (optimizer.lr_schedule != optim::LearningRateSchedule::wsd) return;
+  const auto steps = static_cast<double>(loaded.config.train.steps);
+  if (static_cast<double>(optimizer.warmup_steps) > (1 - optimizer.decay_fraction) * steps) {
+    loaded.reject("optimizer.decay_fraction", "must leave room for warmup_steps = " +
+                                                  std::to_string(optimizer.warmup_steps) + " of " +
+                                                  std::to_string(loaded.config.train.steps) + " steps");
+  }
+}
+
 void check_data(LoadedConfig& loaded, const models::Shape& shape) {
   const DataSection& data = loaded.config.data;
-  if (data.train.empty()) {
+  if (data.train.empty() && !loaded.rejected("data.train")) {
     loaded.reject("data.train", "is required: [{ path = \"PREFIX\" }]; trireme data build makes token files");
   }
   if (!data.validation.empty() && data.validation_fraction > 0) {
@@ -123,6 +136,7 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
   options.mesh = resolve_mesh(loaded, world);
   check_batch(loaded, options.mesh);
   check_optimizer(loaded);
+  check_decay(loaded);
   check_data(loaded, options.model);
   if (config.train.device == Device::cuda) {
     loaded.reject("train.device", "this version has no CUDA backend; use \"cpu\" or \"auto\"");

@@ -1,5 +1,7 @@
 #include "launch/resolve_model.h"
 
+#include <set>
+
 namespace trireme::launch {
 namespace {
 
@@ -49,9 +51,9 @@ void overlay(Shape& shape, const ModelSection& model) {
   overlay(shape.tie_word_embeddings, model.tie_word_embeddings);
   overlay(shape.attention_bias, model.attention_bias);
   if (model.rope_scaling) shape.rope_scaling = model.rope_scaling;
-  if (shape.num_key_value_heads == 0 || (model.num_attention_heads && !model.num_key_value_heads)) {
-    shape.num_key_value_heads = shape.num_attention_heads;
-  }
+  // gpt2 has no grouped queries to override.
+  const bool follows = shape.family == Family::gpt2 && !model.num_key_value_heads;
+  if (follows || shape.num_key_value_heads == 0) shape.num_key_value_heads = shape.num_attention_heads;
   if (model.head_dim) {
     shape.head_dim = *model.head_dim;
   } else if (shape.num_attention_heads > 0 &&
@@ -65,28 +67,30 @@ void overlay(Shape& shape, const ModelSection& model) {
 
 std::string divisors_of(std::int64_t value) {
   std::string text;
-  for (std::int64_t d = 1; d <= value; ++d) {
-    if (value % d == 0) text += (text.empty() ? "" : ", ") + std::to_string(d);
+  std::set<std::int64_t> divisors;
+  for (std::int64_t d = 1; d * d <= value; ++d) {
+    if (value % d == 0) divisors.insert({d, value / d});
   }
+  for (const std::int64_t d : divisors) text += (text.empty() ? "" : ", ") + std::to_string(d);
   return text;
 }
 
 void check_sizes(LoadedConfig& loaded, const Shape& shape) {
   const auto require = [&](std::int64_t size, const char* key) {
-    if (size < 1) {
+    if (size < 1 && !loaded.rejected(key)) {
       loaded.reject(key, "is required: give it, or a preset (" + models::preset_names().front() +
                              ", ...), or hf_config");
     }
     return size >= 1;
   };
-  bool complete = require(shape.hidden_size, "model.hidden_size");
-  complete &= require(shape.intermediate_size, "model.intermediate_size");
-  complete &= require(shape.num_hidden_layers, "model.num_hidden_layers");
-  complete &= require(shape.num_attention_heads, "model.num_attention_heads");
-  complete &= require(shape.vocab_size, "model.vocab_size");
-  if (!complete) return;
+  const bool has_hidden = require(shape.hidden_size, "model.hidden_size");
+  require(shape.intermediate_size, "model.intermediate_size");
+  require(shape.num_hidden_layers, "model.num_hidden_layers");
+  const bool has_heads = require(shape.num_attention_heads, "model.num_attention_heads");
+  require(shape.vocab_size, "model.vocab_size");
+  if (!has_heads) return;
   const std::int64_t heads = shape.num_attention_heads;
-  if (!loaded.config.model.head_dim && shape.hidden_size % heads != 0) {
+  if (has_hidden && !loaded.config.model.head_dim && shape.hidden_size % heads != 0) {
     loaded.reject("model.num_attention_heads",
                   "must divide hidden_size = " + std::to_string(shape.hidden_size) +
                       " unless head_dim is given: " + divisors_of(shape.hidden_size));
@@ -95,7 +99,7 @@ void check_sizes(LoadedConfig& loaded, const Shape& shape) {
     loaded.reject("model.num_key_value_heads", "must divide num_attention_heads = " +
                                                    std::to_string(heads) + ": " + divisors_of(heads));
   }
-  if (shape.family == Family::llama && shape.head_dim % 2 != 0) {
+  if (has_hidden && shape.family == Family::llama && shape.head_dim % 2 != 0) {
     loaded.reject("model.head_dim", "must be even: rotary positions turn pairs of channels; it is " +
                                         std::to_string(shape.head_dim));
   }
@@ -144,6 +148,7 @@ void write_back(ModelSection& model, const Shape& shape) {
 models::Shape resolve_model(LoadedConfig& loaded) {
   Shape shape = starting_point(loaded);
   overlay(shape, loaded.config.model);
+  if (loaded.rejected("model.preset") || loaded.rejected("model.hf_config")) return shape;
   const std::size_t problems = loaded.problems.size();
   check_sizes(loaded, shape);
   if (loaded.problems.size() == problems) {

@@ -17,17 +17,30 @@ const char* family_name(models::Family family) {
   return family == models::Family::llama ? "llama" : "gpt2";
 }
 
-// Bytes per rank of what lives as long as the run: exact but for padding and activations.
-std::string memory_text(const runtime::TrainerOptions& options) {
+struct Persistent {
+  double parameters, gradients, optimizer;  // bytes per rank
+};
+
+Persistent persistent(const runtime::TrainerOptions& options) {
   const double count = static_cast<double>(models::parameter_count(options.model));
   const double width = static_cast<double>(kernels::size_of(options.compute));
   const int replicas = options.data_parallel.zero_stage == 1 ? options.mesh.size(Axis::data) : 1;
   const bool master = options.compute != kernels::Dtype::f32;
-  return fmt::format("parameters {}, gradients {}, optimizer {}", gibibytes(count * width),
-                     gibibytes(count * 4), gibibytes(count * (master ? 12 : 8) / replicas));
+  return {.parameters = count * width, .gradients = count * 4, .optimizer = count * (master ? 12 : 8) / replicas};
+}
+
+std::string memory_text(const runtime::TrainerOptions& options) {
+  const Persistent bytes = persistent(options);
+  return fmt::format("parameters {}, gradients {}, optimizer {}", gibibytes(bytes.parameters),
+                     gibibytes(bytes.gradients), gibibytes(bytes.optimizer));
 }
 
 }  // namespace
+
+double persistent_bytes(const runtime::TrainerOptions& options) {
+  const Persistent bytes = persistent(options);
+  return bytes.parameters + bytes.gradients + bytes.optimizer;
+}
 
 std::string config_with_sources(const LoadedConfig& loaded) {
   std::string out;

@@ -13,6 +13,10 @@ namespace trireme::launch {
 // Every key with its value and where that came from.
 std::string config_with_sources(const LoadedConfig& loaded);
 
+// Bytes per rank of parameters, gradients and optimizer state, which live as long as the run: exact
+// but for padding.
+double persistent_bytes(const runtime::TrainerOptions& options);
+
 // Model, layout, batch and forecast of the memory, known before anything is allocated.
 std::string plan_text(const runtime::TrainerOptions& options);
 

@@ -87,9 +87,11 @@ class ConfigFile {
 };
 
 std::optional<RopeScaling> read_scaling(const ConfigFile& config, const json& rope) {
+  if (!rope.is_object()) config.fail("rope_scaling", "is not an object: " + rope.dump());
   const std::string type = config.text(rope, "rope_type", config.text(rope, "type", "default"));
   if (type == "default") return std::nullopt;
   if (type != "llama3") config.fail("rope_type", "is \"" + type + "\"; built are default and llama3");
+  if (!ConfigFile::find_in(rope, "factor")) config.fail("factor", "is missing from the rope scaling");
   return RopeScaling{
       .factor = config.number_in(rope, "factor", 8),
       .low_frequency = config.number_in(rope, "low_freq_factor", 1),
@@ -112,7 +114,9 @@ void read_rope(const ConfigFile& config, Shape& shape) {
 
 void refuse_sliding_window(const ConfigFile& config, const Shape& shape, const std::string& type) {
   const bool used = type == "mistral" || config.boolean("use_sliding_window", false);
-  const std::int64_t window = config.integer("sliding_window", 0);
+  // A mistral that does not say has 4096; null means none.
+  const bool silent = type == "mistral" && !config.root().contains("sliding_window");
+  const std::int64_t window = silent ? 4096 : config.integer("sliding_window", 0);
   if (used && window > 0 && window < shape.max_position_embeddings) {
     config.fail("sliding_window", "of " + std::to_string(window) +
                                       " is shorter than max_position_embeddings; only full causal "
@@ -153,6 +157,12 @@ Shape read_gpt2(const ConfigFile& config) {
     config.fail("activation_function", "is \"" + activation + "\"; built is gelu_new");
   }
   if (heads == 0) config.fail("n_head", "is 0");
+  if (config.boolean("scale_attn_by_inverse_layer_idx", false)) {
+    config.fail("scale_attn_by_inverse_layer_idx", "is true, which is not built");
+  }
+  if (!config.boolean("scale_attn_weights", true)) {
+    config.fail("scale_attn_weights", "is false, which is not built");
+  }
   return {.family = Family::gpt2,
           .hidden_size = hidden,
           .intermediate_size = config.integer("n_inner", 4 * hidden),

@@ -31,8 +31,8 @@ class LossScale {
     if (window_ == 0) return;
     good_steps_ = overflowed ? 0 : good_steps_ + 1;
     if (overflowed) {
-      value_ = value_ > 2 ? value_ / 2 : 1;
-    } else if (good_steps_ % window_ == 0 && value_ < kLargest) {
+      if (value_ > 1) value_ = value_ > 2 ? value_ / 2 : 1;
+    } else if (good_steps_ % window_ == 0 && 2 * value_ <= kLargest) {
       value_ *= 2;
     }
   }

@@ -58,7 +58,20 @@ class Run {
   void read_config() {
     loaded_ = load_config(arguments_.path, arguments_.settings);
     options_ = resolve(loaded_, job_.size());
+    check_memory();
     if (!loaded_.problems.empty()) throw ConfigError(loaded_.problems);
+  }
+
+  // What lives as long as the run must fit in the node, activations apart.
+  void check_memory() {
+    if (!loaded_.problems.empty()) return;
+    const double needed = persistent_bytes(options_) * job_.local_size();
+    if (needed <= static_cast<double>(node_memory())) return;
+    loaded_.reject("model.hidden_size",
+                   "the model needs " + gibibytes(needed) + " of parameters, gradients and optimizer for " +
+                       std::to_string(job_.local_size()) + " ranks on a node of " +
+                       gibibytes(static_cast<double>(node_memory())) +
+                       ": make it smaller, or use more nodes with optimizer.zero_stage = 1");
   }
 
   ExitCode print_plan() {

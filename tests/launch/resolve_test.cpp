@@ -195,11 +195,6 @@ TEST_F(ResolveTest, SaysOnceThatASizeIsOfTheWrongType) {
   EXPECT_EQ(loaded.problems.size(), 1u) << ConfigError(loaded.problems).what();
 }
 
-TEST_F(ResolveTest, SaysNothingMoreAboutAFileThatIsNotToml) {
-  const auto [loaded, options] = resolved("[model]\nhidden_size 64\n");
-  EXPECT_EQ(loaded.problems.size(), 1u) << ConfigError(loaded.problems).what();
-}
-
 TEST_F(ResolveTest, RefusesModelsThatCannotBeBuilt) {
   expect_says(problem("model.num_attention_heads", {"model.num_attention_heads=5"}).rule,
               "1, 2, 4, 8, 16, 32, 64");

@@ -1,10 +1,7 @@
-#include "kernels/cpu/host_pool.h"
-
-#include <sys/mman.h>
+#include "kernels/caching_pool.h"
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
 #include <string>
 
 #include "kernels/check.h"
@@ -13,7 +10,6 @@ namespace trireme::kernels {
 namespace {
 
 constexpr std::size_t kCacheLine = 64;
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 // Eight classes per power of two: at most an eighth of a block is wasted.
 std::size_t size_class(std::size_t bytes) {
@@ -33,23 +29,20 @@ std::string in_use(const MemoryUse& use) {
 
 }  // namespace
 
-HostPool::~HostPool() {
-  for (const auto& [data, size] : blocks_) std::free(data);
+CachingPool::~CachingPool() {
+  for (const auto& [data, size] : blocks_) source_->free(data);
 }
 
-void* HostPool::allocate(std::size_t bytes, Stream& stream, Category category) {
+void* CachingPool::allocate(std::size_t bytes, Stream& stream, Category category) {
   const std::size_t size = size_class(bytes);
   std::lock_guard lock(mutex_);
   void* data = cached(size, stream);
   if (!data) {
-    const std::size_t alignment = size >= kHugePage ? kHugePage : kCacheLine;
-    data = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+    data = source_->allocate(size);
     if (!data) {
-      throw DeviceError("out of host memory: " + std::to_string(bytes) + " bytes asked for, in use: " +
+      throw DeviceError("out of memory: " + std::to_string(bytes) + " bytes asked for, in use: " +
                         in_use(use_));
     }
-    // First touch of 4 KiB pages is an order of magnitude slower.
-    if (size >= kHugePage) madvise(data, size, MADV_HUGEPAGE);
     blocks_.emplace(data, size);
     use_.reserved += static_cast<std::int64_t>(size);
   }
@@ -57,24 +50,24 @@ void* HostPool::allocate(std::size_t bytes, Stream& stream, Category category) {
   return data;
 }
 
-void HostPool::release(void* data, std::size_t bytes, Stream& stream, Category category) {
+void CachingPool::release(void* data, std::size_t bytes, Stream& stream, Category category) {
   std::lock_guard lock(mutex_);
   free_[&stream][blocks_.at(data)].push_back(data);
   account(category, -static_cast<std::int64_t>(bytes));
 }
 
-MemoryUse HostPool::use() const {
+MemoryUse CachingPool::use() const {
   std::lock_guard lock(mutex_);
   return use_;
 }
 
-void HostPool::reset_peaks() {
+void CachingPool::reset_peaks() {
   std::lock_guard lock(mutex_);
   for (auto& category : use_.categories) category.peak = category.current;
   use_.total.peak = use_.total.current;
 }
 
-void* HostPool::cached(std::size_t size, const Stream& stream) {
+void* CachingPool::cached(std::size_t size, const Stream& stream) {
   const auto of_stream = free_.find(&stream);
   if (of_stream == free_.end()) return nullptr;
   const auto blocks = of_stream->second.find(size);
@@ -84,7 +77,7 @@ void* HostPool::cached(std::size_t size, const Stream& stream) {
   return data;
 }
 
-void HostPool::account(Category category, std::int64_t bytes) {
+void CachingPool::account(Category category, std::int64_t bytes) {
   for (auto* counted : {&use_.categories[static_cast<std::size_t>(category)], &use_.total}) {
     counted->current += bytes;
     counted->peak = std::max(counted->peak, counted->current);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
@@ -9,13 +10,21 @@
 
 namespace trireme::kernels {
 
-// Caches host memory between uses and accounts for it. A block given back on a stream serves the
-// next request of its size class on that stream at once: the stream's order keeps the two uses
-// apart, although neither may have run yet.
-class HostPool final : public Memory {
+// Where a pool gets its blocks: host memory, or a device's.
+class MemorySource {
  public:
-  HostPool() = default;
-  ~HostPool() override;
+  virtual ~MemorySource() = default;
+  virtual void* allocate(std::size_t bytes) = 0;  // nothing when there is no more
+  virtual void free(void* data) = 0;
+};
+
+// Caches memory between uses and accounts for it. A block given back on a stream serves the next
+// request of its size class on that stream at once: the stream's order keeps the two uses apart,
+// although neither may have run yet.
+class CachingPool final : public Memory {
+ public:
+  explicit CachingPool(std::unique_ptr<MemorySource> source) : source_(std::move(source)) {}
+  ~CachingPool() override;
 
   // At least `bytes` bytes, aligned to a cache line. Throws DeviceError when there are no more.
   void* allocate(std::size_t bytes, Stream& stream, Category category);
@@ -28,6 +37,7 @@ class HostPool final : public Memory {
   void* cached(std::size_t size, const Stream& stream);
   void account(Category category, std::int64_t bytes);
 
+  std::unique_ptr<MemorySource> source_;
   mutable std::mutex mutex_;
   std::map<const Stream*, std::unordered_map<std::size_t, std::vector<void*>>> free_;
   std::unordered_map<void*, std::size_t> blocks_;  // size class of every block, used or not
