@@ -11,11 +11,13 @@ using namespace kernels;
 
 class KernelBench {
  public:
-  KernelBench(Backend& backend, double seconds) : backend_(backend), stream_(backend.make_stream()), seconds_(seconds) {
+  KernelBench(Backend& backend, double seconds)
+      : backend_(backend), stream_(backend.make_stream()), seconds_(seconds) {
     peak_ = backend.peak_flops_per_second(Dtype::f32);
     const Tensor from = empty(1, 1 << 24), to = empty(1, 1 << 24);
     copy_ = 2.0 * static_cast<double>(from.view().bytes()) /
-            time(Convert{.x = from.view().reshaped({4096, 4096}), .out = to.view().reshaped({4096, 4096})});
+            time(Convert{.x = from.view().reshaped({4096, 4096}),
+                         .out = to.view().reshaped({4096, 4096})});
   }
 
   void matmuls() {
@@ -28,40 +30,91 @@ class KernelBench {
     }
   }
 
-  void attention(std::int64_t sequence, std::int64_t heads, std::int64_t kv_heads, std::int64_t dim) {
+  void attention(std::int64_t sequence, std::int64_t heads, std::int64_t kv_heads,
+                 std::int64_t dim) {
     const std::int64_t tokens = 2048;
     const AttentionShape shape{sequence, heads, kv_heads, dim};
-    const Tensor q = random(tokens, heads * dim), k = random(tokens, kv_heads * dim), v = random(tokens, kv_heads * dim);
-    const Tensor out = empty(tokens, heads * dim), lse = empty(tokens, heads), d_out = random(tokens, heads * dim);
-    const Tensor d_q = empty(tokens, heads * dim), d_k = empty(tokens, kv_heads * dim), d_v = empty(tokens, kv_heads * dim);
-    const std::string text = "sequence " + std::to_string(sequence) + ", " + std::to_string(heads) + "/" +
-                             std::to_string(kv_heads) + " heads of " + std::to_string(dim);
-    compute("attention", text, Attention{.q = q, .k = k, .v = v, .out = out, .log_sum_exp = lse, .shape = shape, .scale = 0.125});
+    const Tensor q = random(tokens, heads * dim), k = random(tokens, kv_heads * dim),
+                 v = random(tokens, kv_heads * dim);
+    const Tensor out = empty(tokens, heads * dim), lse = empty(tokens, heads),
+                 d_out = random(tokens, heads * dim);
+    const Tensor d_q = empty(tokens, heads * dim), d_k = empty(tokens, kv_heads * dim),
+                 d_v = empty(tokens, kv_heads * dim);
+    const std::string text = "sequence " + std::to_string(sequence) + ", " + std::to_string(heads) +
+                             "/" + std::to_string(kv_heads) + " heads of " + std::to_string(dim);
+    compute("attention", text,
+            Attention{.q = q,
+                      .k = k,
+                      .v = v,
+                      .out = out,
+                      .log_sum_exp = lse,
+                      .shape = shape,
+                      .scale = 0.125});
     compute("attention backward", text,
-            AttentionBackward{.q = q, .k = k, .v = v, .out = out, .log_sum_exp = lse, .d_out = d_out,
-                              .d_q = d_q, .d_k = d_k, .d_v = d_v, .shape = shape, .scale = 0.125});
+            AttentionBackward{.q = q,
+                              .k = k,
+                              .v = v,
+                              .out = out,
+                              .log_sum_exp = lse,
+                              .d_out = d_out,
+                              .d_q = d_q,
+                              .d_k = d_k,
+                              .d_v = d_v,
+                              .shape = shape,
+                              .scale = 0.125});
   }
 
   void memory_bound() {
     const std::int64_t tokens = 8192, channels = 1024;
     const std::string text = std::to_string(tokens) + " x " + std::to_string(channels);
-    const Tensor x = random(tokens, channels), y = random(tokens, channels), d = random(tokens, channels);
+    const Tensor x = random(tokens, channels), y = random(tokens, channels),
+                 d = random(tokens, channels);
     const Tensor out = empty(tokens, channels), other = empty(tokens, channels);
-    const Tensor weight = random(1, channels), scale = empty(tokens, 1), d_weight = random(1, channels);
-    memory("rms_norm + residual", text, RmsNorm{.x = x, .residual = y, .sum = other, .weight = weight, .out = out, .inv_rms = scale});
-    memory("rms_norm backward", text, RmsNormBackward{.x = x, .weight = weight, .inv_rms = scale, .d_out = d, .d_residual = y, .d_x = out, .d_weight = d_weight});
+    const Tensor weight = random(1, channels), scale = empty(tokens, 1),
+                 d_weight = random(1, channels);
+    memory(
+        "rms_norm + residual", text,
+        RmsNorm{
+            .x = x, .residual = y, .sum = other, .weight = weight, .out = out, .inv_rms = scale});
+    memory("rms_norm backward", text,
+           RmsNormBackward{.x = x,
+                           .weight = weight,
+                           .inv_rms = scale,
+                           .d_out = d,
+                           .d_residual = y,
+                           .d_x = out,
+                           .d_weight = d_weight});
     memory("swiglu", text, SwiGlu{.gate = x, .up = y, .out = out});
-    memory("swiglu backward", text, SwiGluBackward{.gate = x, .up = y, .d_out = d, .d_gate = out, .d_up = other});
+    memory("swiglu backward", text,
+           SwiGluBackward{.gate = x, .up = y, .d_out = d, .d_gate = out, .d_up = other});
     memory("add", text, Add{.a = x, .b = y, .out = out});
-    const Tensor logits = random(2048, 4096), column = random(2048, 1), sum = empty(2048, 1), own = empty(2048, 1);
+    const Tensor logits = random(2048, 4096), column = random(2048, 1), sum = empty(2048, 1),
+                 own = empty(2048, 1);
     const Tensor loss = backend_.allocate(*stream_, {1, 1}, Dtype::f64, Category::workspace);
     const Tensor ids = backend_.allocate(*stream_, {2048, 1}, Dtype::i32, Category::workspace);
     const std::vector<std::int32_t> targets(2048, 7);
     backend_.upload(*stream_, std::as_bytes(std::span(targets)), ids);
-    memory("cross-entropy statistics", "2048 x 4096", CrossEntropyStatistics{.logits = logits, .targets = ids, .maximum = column, .sum_exp = sum, .target_logit = own});
-    memory("cross-entropy gradient", "2048 x 4096", CrossEntropy{.logits = logits, .targets = ids, .maximum = column, .sum_exp = sum, .target_logit = own, .loss = loss});
-    const Tensor w = random(1, 1 << 23), m = random(1, 1 << 23), g = random(1, 1 << 23), v = filled(1, 1 << 23, 1);
-    memory("adamw", "8.39M parameters", AdamW{.master = w, .first_moment = m, .second_moment = v, .gradient = g, .learning_rate = 1e-4});
+    memory("cross-entropy statistics", "2048 x 4096",
+           CrossEntropyStatistics{.logits = logits,
+                                  .targets = ids,
+                                  .maximum = column,
+                                  .sum_exp = sum,
+                                  .target_logit = own});
+    memory("cross-entropy gradient", "2048 x 4096",
+           CrossEntropy{.logits = logits,
+                        .targets = ids,
+                        .maximum = column,
+                        .sum_exp = sum,
+                        .target_logit = own,
+                        .loss = loss});
+    const Tensor w = random(1, 1 << 23), m = random(1, 1 << 23), g = random(1, 1 << 23),
+                 v = filled(1, 1 << 23, 1);
+    memory("adamw", "8.39M parameters",
+           AdamW{.master = w,
+                 .first_moment = m,
+                 .second_moment = v,
+                 .gradient = g,
+                 .learning_rate = 1e-4});
     memory("squared norm", "8.39M elements", SquaredNorm{.x = g, .out = loss});
   }
 
@@ -92,15 +145,20 @@ class KernelBench {
     return tensor;
   }
 
-  void matmul(std::int64_t rows, std::int64_t columns, std::int64_t inner, const std::string& what) {
+  void matmul(std::int64_t rows, std::int64_t columns, std::int64_t inner,
+              const std::string& what) {
     const Tensor x = random(rows, inner), w = random(columns, inner), y = random(rows, columns);
     const Tensor d_x = empty(rows, inner), d_w = random(columns, inner);
     const auto text = [&](std::int64_t m, std::int64_t n, std::int64_t k) {
-      return std::to_string(m) + " x " + std::to_string(n) + " x " + std::to_string(k) + " (" + what + ")";
+      return std::to_string(m) + " x " + std::to_string(n) + " x " + std::to_string(k) + " (" +
+             what + ")";
     };
-    compute("matmul forward", text(rows, columns, inner), Matmul{.a = x, .b = w, .out = y, .transpose_b = true});
-    compute("matmul input gradient", text(rows, inner, columns), Matmul{.a = y, .b = w, .out = d_x});
-    compute("matmul weight gradient", text(columns, inner, rows), Matmul{.a = y, .b = x, .out = d_w, .transpose_a = true, .accumulate = true});
+    compute("matmul forward", text(rows, columns, inner),
+            Matmul{.a = x, .b = w, .out = y, .transpose_b = true});
+    compute("matmul input gradient", text(rows, inner, columns),
+            Matmul{.a = y, .b = w, .out = d_x});
+    compute("matmul weight gradient", text(columns, inner, rows),
+            Matmul{.a = y, .b = x, .out = d_w, .transpose_a = true, .accumulate = true});
   }
 
   template <class Kind>

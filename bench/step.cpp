@@ -24,7 +24,8 @@ class RandomTokens {
     std::uint64_t state = 1;
     for (std::int64_t i = 0; i < tokens; ++i) {
       state = state * 6364136223846793005u + 1442695040888963407u;
-      document.push_back(static_cast<std::int32_t>((state >> 33) % static_cast<std::uint64_t>(vocab_size)));
+      document.push_back(
+          static_cast<std::int32_t>((state >> 33) % static_cast<std::uint64_t>(vocab_size)));
     }
     writer.add_document(document);
     writer.finish();
@@ -41,7 +42,8 @@ class RandomTokens {
 
 }  // namespace
 
-StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world, const StepOptions& options) {
+StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world,
+                    const StepOptions& options) {
   const std::int64_t global_batch = options.micro_batch * options.micro_batches * world.size();
   const std::int64_t tokens_per_step = global_batch * options.sequence_length;
   const RandomTokens tokens(4 * tokens_per_step + 1, options.model.vocab_size, world.rank());
@@ -58,9 +60,10 @@ StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world, con
   training.steps = options.warmup + options.steps;
   training.learning_rate = {.peak = 3e-4, .total_steps = training.steps};
   runtime::Trainer trainer(backend, world, sampler, nullptr, training);
-  StepTimes times{.seconds = {},
-                  .tokens_per_step = tokens_per_step,
-                  .flops_per_token = models::training_flops(options.model, options.sequence_length).causal};
+  StepTimes times{
+      .seconds = {},
+      .tokens_per_step = tokens_per_step,
+      .flops_per_token = models::training_flops(options.model, options.sequence_length).causal};
   const auto observe = [&](const runtime::StepRecord& record) {
     if (record.step == 1) times.first_loss = record.result.loss;
     times.last_loss = record.result.loss;

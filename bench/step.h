@@ -25,6 +25,7 @@ struct StepTimes {
   double first_loss = 0, last_loss = 0;
 };
 
-StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world, const StepOptions& options);
+StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world,
+                    const StepOptions& options);
 
 }  // namespace trireme::bench

@@ -40,8 +40,8 @@ void* CachingPool::allocate(std::size_t bytes, Stream& stream, Category category
   if (!data) {
     data = source_->allocate(size);
     if (!data) {
-      throw DeviceError("out of memory: " + std::to_string(bytes) + " bytes asked for, in use: " +
-                        in_use(use_));
+      throw DeviceError("out of memory: " + std::to_string(bytes) +
+                        " bytes asked for, in use: " + in_use(use_));
     }
     blocks_.emplace(data, size);
     use_.reserved += static_cast<std::int64_t>(size);

@@ -110,7 +110,8 @@ void Matmul::validate() const {
   expects(out.has_shape(transpose_a ? a.columns : a.rows, transpose_b ? b.rows : b.columns),
           "matmul: out is (rows of a, columns of b)");
   expects(is_real(a) && same_dtype({a, b, bias}), "matmul: operands of one dtype");
-  expects(out.dtype == a.dtype || accumulates(out, a), "matmul: out has the dtype of a, or its sum's");
+  expects(out.dtype == a.dtype || accumulates(out, a),
+          "matmul: out has the dtype of a, or its sum's");
   expects(!bias || bias.has_shape(1, out.columns), "matmul: bias is (1, columns)");
 }
 Cost Matmul::cost() const {
@@ -173,9 +174,7 @@ void Rope::validate() const {
           "rope: tables are (positions, head_dim / 2)");
   expects(accumulates(cos, x) && accumulates(sin, x), "rope: tables in the accumulator dtype");
 }
-Cost Rope::cost() const {
-  return {.flops = 3.0 * elements(x), .bytes = 2.0 * bytes_of({x})};
-}
+Cost Rope::cost() const { return {.flops = 3.0 * elements(x), .bytes = 2.0 * bytes_of({x})}; }
 
 void Attention::validate() const { expects_attention(q, k, v, out, log_sum_exp, shape); }
 Cost Attention::cost() const {
@@ -198,7 +197,9 @@ void SwiGlu::validate() const {
   expects(is_real(gate) && same_dtype({gate, up, out}) && same_shape({gate, up, out}),
           "swiglu: operands of one shape and dtype");
 }
-Cost SwiGlu::cost() const { return {.flops = 6.0 * elements(out), .bytes = bytes_of({gate, up, out})}; }
+Cost SwiGlu::cost() const {
+  return {.flops = 6.0 * elements(out), .bytes = bytes_of({gate, up, out})};
+}
 
 void SwiGluBackward::validate() const {
   expects(is_real(gate) && same_dtype({gate, up, d_out, d_gate, d_up}) &&

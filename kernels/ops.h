@@ -251,8 +251,8 @@ struct CrossEntropyStatistics {
 // The second half. Adds the negative log-likelihoods to `loss`, and overwrites the logits with
 // their gradient, gradient_scale * (softmax - one_hot(target)), if `with_gradient`.
 struct CrossEntropy {
-  View logits;   // (tokens, vocabulary)
-  View targets;  // (tokens, 1), i32; negative means: not a target
+  View logits;                          // (tokens, vocabulary)
+  View targets;                         // (tokens, 1), i32; negative means: not a target
   View maximum, sum_exp, target_logit;  // (tokens, 1), accumulator
   View loss;                            // (1, 1), f64
   std::int64_t first_id = 0;

@@ -31,7 +31,11 @@ struct View {
 
   View() = default;
   View(void* memory, Shape shape, Dtype type)
-      : data(memory), rows(shape.rows), columns(shape.columns), stride(shape.columns), dtype(type) {}
+      : data(memory),
+        rows(shape.rows),
+        columns(shape.columns),
+        stride(shape.columns),
+        dtype(type) {}
 
   // False for a View of nothing: an operand that was not given.
   explicit operator bool() const { return data != nullptr; }
@@ -89,7 +93,8 @@ class Tensor {
 
   // Gives the memory back now, in the order of the stream.
   void reset() {
-    if (memory_) std::exchange(memory_, nullptr)->release(view_.data, view_.bytes(), *stream_, category_);
+    if (memory_)
+      std::exchange(memory_, nullptr)->release(view_.data, view_.bytes(), *stream_, category_);
     view_ = View();
   }
 

@@ -15,7 +15,8 @@ std::string named(const std::vector<int>& ranks, const std::string& host) {
   return "on rank " + text + " (" + host + "): ";
 }
 
-void print_failures(const std::vector<std::string>& messages, const std::vector<std::string>& hosts) {
+void print_failures(const std::vector<std::string>& messages,
+                    const std::vector<std::string>& hosts) {
   std::map<std::string, std::vector<int>> ranks_of;
   for (std::size_t r = 0; r < messages.size(); ++r) {
     if (!messages[r].empty()) ranks_of[messages[r]].push_back(static_cast<int>(r));
@@ -39,7 +40,8 @@ void all_or_none(Job& job, const std::function<void()>& work) {
   const auto codes = job.gather(std::to_string(static_cast<int>(failure.code)));
   int worst = 0;
   for (const auto& code : codes) {
-    if (const int value = std::stoi(code); value != 0 && (worst == 0 || value < worst)) worst = value;
+    if (const int value = std::stoi(code); value != 0 && (worst == 0 || value < worst))
+      worst = value;
   }
   if (worst == 0) return;
   const auto messages = job.gather(failure.message);

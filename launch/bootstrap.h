@@ -26,7 +26,8 @@ class Job {
   virtual std::vector<std::string> gather(const std::string& text) = 0;
 
   // Collective: a communicator of all ranks.
-  virtual std::unique_ptr<runtime::Communicator> make_world(runtime::CommunicatorOptions options) = 0;
+  virtual std::unique_ptr<runtime::Communicator> make_world(
+      runtime::CommunicatorOptions options) = 0;
 
   // How the ranks were started, and with what: "mpirun, Open MPI 4.1.4".
   virtual std::string description() const = 0;

@@ -49,8 +49,8 @@ void read_key(LoadedConfig& loaded, const std::string& name, const toml::node& n
               const std::string& place) {
   const Key* key = find_key(name);
   if (!key) {
-    loaded.problems.push_back({place, name, toml_text(node),
-                               "is not a key; the nearest one is " + nearest_key(name)});
+    loaded.problems.push_back(
+        {place, name, toml_text(node), "is not a key; the nearest one is " + nearest_key(name)});
     return;
   }
   loaded.places[name] = place;
@@ -76,7 +76,8 @@ void read_table(LoadedConfig& loaded, const toml::table& root) {
       continue;
     }
     for (const auto& [leaf, value] : *table) {
-      read_key(loaded, std::string(section.str()) + "." + std::string(leaf.str()), value, place(value));
+      read_key(loaded, std::string(section.str()) + "." + std::string(leaf.str()), value,
+               place(value));
     }
   }
 }
@@ -101,8 +102,9 @@ void read_setting(LoadedConfig& loaded, const std::string& setting) {
 
 ConfigError::ConfigError(std::vector<Problem> found)
     : std::runtime_error([&] {
-        std::string text = std::to_string(found.size()) +
-                           (found.size() == 1 ? " problem with the configuration" : " problems with the configuration");
+        std::string text =
+            std::to_string(found.size()) + (found.size() == 1 ? " problem with the configuration"
+                                                              : " problems with the configuration");
         for (const auto& [place, key, value, rule] : found) {
           text += "\n  " + (place.empty() ? std::string("default") : place) + ": " + key +
                   (value.empty() ? "" : " = " + value) + ": " + rule;
@@ -132,7 +134,8 @@ LoadedConfig load_config(const std::string& path, const std::vector<std::string>
   loaded.path = path;
   std::ifstream file(path);
   if (!file) throw MissingInput(path + ": no such config file, or it cannot be read");
-  if (std::filesystem::is_directory(path)) throw MissingInput(path + ": is a folder, not a config file");
+  if (std::filesystem::is_directory(path))
+    throw MissingInput(path + ": is a folder, not a config file");
   std::ostringstream text;
   text << file.rdbuf();
   try {

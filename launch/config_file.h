@@ -32,8 +32,8 @@ struct MissingInput : std::runtime_error {
 };
 
 // Reads a config file, and then `settings`, each "section.key=value" in TOML (a bare word is a
-// text). Values out of range, wrong types and unknown keys become problems; throws MissingInput, and
-// ConfigError for a file that is not TOML.
+// text). Values out of range, wrong types and unknown keys become problems; throws MissingInput,
+// and ConfigError for a file that is not TOML.
 LoadedConfig load_config(const std::string& path, const std::vector<std::string>& settings);
 
 // The whole config as a file that can be run again.

@@ -33,15 +33,19 @@ void read_datasets(std::vector<DatasetEntry>& entries, const toml::node& node) {
     } else {
       throw RuleBroken();
     }
-    if (entry.path.empty() || !(entry.weight > 0) || !std::isfinite(entry.weight)) throw RuleBroken();
+    if (entry.path.empty() || !(entry.weight > 0) || !std::isfinite(entry.weight))
+      throw RuleBroken();
     entries.push_back(entry);
   }
 }
 
 template <class Access>
 Key datasets(About about, Access access) {
-  return {about.name, "list", about.unit,
-          "[{ path = \"PREFIX or FILE.bin\", weight = above 0 }, ...]", about.help,
+  return {about.name,
+          "list",
+          about.unit,
+          "[{ path = \"PREFIX or FILE.bin\", weight = above 0 }, ...]",
+          about.help,
           [=](Config& config, const toml::node& node) { read_datasets(access(config), node); },
           [=](const Config& config) {
             std::string entries;
@@ -80,31 +84,38 @@ models::RopeScaling read_rope_scaling(const toml::node& node) {
 }
 
 Key rope_scaling() {
-  return {"model.rope_scaling", "table", "",
-          "{ rope_type = \"llama3\", factor, low_freq_factor, high_freq_factor, "
-          "original_max_position_embeddings }",
-          "stretches rotary positions as Llama 3.1 does",
-          [](Config& config, const toml::node& node) {
-            config.model.rope_scaling = read_rope_scaling(node);
-          },
-          [](const Config& config) {
-            const auto& scaling = config.model.rope_scaling;
-            if (!scaling) return std::string();
-            return "{ rope_type = \"llama3\", factor = " + toml_text(std::optional(scaling->factor)) +
-                   ", low_freq_factor = " + toml_text(std::optional(scaling->low_frequency)) +
-                   ", high_freq_factor = " + toml_text(std::optional(scaling->high_frequency)) +
-                   ", original_max_position_embeddings = " +
-                   toml_text(std::optional(scaling->original_positions)) + " }";
-          }};
+  return {
+      "model.rope_scaling",
+      "table",
+      "",
+      "{ rope_type = \"llama3\", factor, low_freq_factor, high_freq_factor, "
+      "original_max_position_embeddings }",
+      "stretches rotary positions as Llama 3.1 does",
+      [](Config& config, const toml::node& node) {
+        config.model.rope_scaling = read_rope_scaling(node);
+      },
+      [](const Config& config) {
+        const auto& scaling = config.model.rope_scaling;
+        if (!scaling) return std::string();
+        return "{ rope_type = \"llama3\", factor = " + toml_text(std::optional(scaling->factor)) +
+               ", low_freq_factor = " + toml_text(std::optional(scaling->low_frequency)) +
+               ", high_freq_factor = " + toml_text(std::optional(scaling->high_frequency)) +
+               ", original_max_position_embeddings = " +
+               toml_text(std::optional(scaling->original_positions)) + " }";
+      }};
 }
 
 Key model_type() {
-  return {"model.model_type", "text", "", "one of \"llama\", \"gpt2\"",
+  return {"model.model_type",
+          "text",
+          "",
+          "one of \"llama\", \"gpt2\"",
           "family: llama (RMSNorm, RoPE, GQA, SwiGLU) or gpt2 (LayerNorm, learned positions, GELU)",
           [](Config& config, const toml::node& node) {
             const auto given = value_of<std::string>(node);
             if (given != "llama" && given != "gpt2") throw RuleBroken();
-            config.model.model_type = given == "llama" ? models::Family::llama : models::Family::gpt2;
+            config.model.model_type =
+                given == "llama" ? models::Family::llama : models::Family::gpt2;
           },
           [](const Config& config) {
             if (!config.model.model_type) return std::string();
@@ -123,26 +134,37 @@ std::vector<Key> model_keys() {
   constexpr auto section = &Config::model;
   std::string presets;
   for (const auto& name : models::preset_names()) presets += (presets.empty() ? "" : ", ") + name;
-  Key preset = text({"model.preset", "", "a known shape, which the other keys of [model] may change"},
-                    "a preset", at(section, &M::preset));
+  Key preset =
+      text({"model.preset", "", "a known shape, which the other keys of [model] may change"},
+           "a preset", at(section, &M::preset));
   preset.rule = "one of " + presets;
   return {
       preset,
       text({"model.hf_config", "", "a Hugging Face config.json to take the shape from"},
            "a file or the folder that holds config.json", at(section, &M::hf_config)),
       model_type(),
-      size({"model.hidden_size", "", "channels of the residual stream"}, at(section, &M::hidden_size), 1),
-      size({"model.intermediate_size", "", "channels inside the feed-forward"}, at(section, &M::intermediate_size), 1),
-      size({"model.num_hidden_layers", "layers", "transformer layers"}, at(section, &M::num_hidden_layers), 1),
-      size({"model.num_attention_heads", "heads", "query heads"}, at(section, &M::num_attention_heads), 1),
-      size({"model.num_key_value_heads", "heads", "key and value heads; default num_attention_heads"}, at(section, &M::num_key_value_heads), 1),
-      size({"model.head_dim", "", "channels of a head; default hidden_size / num_attention_heads"}, at(section, &M::head_dim), 1),
-      size({"model.vocab_size", "tokens", "token ids are below this"}, at(section, &M::vocab_size), 2),
-      size({"model.max_position_embeddings", "tokens", "longest sequence; 0 for no limit (llama)"}, at(section, &M::max_position_embeddings), 0),
+      size({"model.hidden_size", "", "channels of the residual stream"},
+           at(section, &M::hidden_size), 1),
+      size({"model.intermediate_size", "", "channels inside the feed-forward"},
+           at(section, &M::intermediate_size), 1),
+      size({"model.num_hidden_layers", "layers", "transformer layers"},
+           at(section, &M::num_hidden_layers), 1),
+      size({"model.num_attention_heads", "heads", "query heads"},
+           at(section, &M::num_attention_heads), 1),
+      size({"model.num_key_value_heads", "heads",
+            "key and value heads; default num_attention_heads"},
+           at(section, &M::num_key_value_heads), 1),
+      size({"model.head_dim", "", "channels of a head; default hidden_size / num_attention_heads"},
+           at(section, &M::head_dim), 1),
+      size({"model.vocab_size", "tokens", "token ids are below this"}, at(section, &M::vocab_size),
+           2),
+      size({"model.max_position_embeddings", "tokens", "longest sequence; 0 for no limit (llama)"},
+           at(section, &M::max_position_embeddings), 0),
       real({"model.rope_theta", "", "base of the rotary frequencies"}, at(section, &M::rope_theta)),
       rope_scaling(),
       real({"model.rms_norm_eps", "", "epsilon of the norms"}, at(section, &M::rms_norm_eps)),
-      flag({"model.tie_word_embeddings", "", "the output projection is the embedding table"}, at(section, &M::tie_word_embeddings)),
+      flag({"model.tie_word_embeddings", "", "the output projection is the embedding table"},
+           at(section, &M::tie_word_embeddings)),
       flag({"model.attention_bias", "", "biases on q, k and v"}, at(section, &M::attention_bias)),
   };
 }
@@ -150,44 +172,67 @@ std::vector<Key> model_keys() {
 std::vector<Key> data_keys() {
   constexpr auto section = &Config::data;
   return {
-      datasets({"data.train", "", "token files to train on, and how much of the blend each is"}, at(section, &D::train)),
+      datasets({"data.train", "", "token files to train on, and how much of the blend each is"},
+               at(section, &D::train)),
       datasets({"data.validation", "", "token files to evaluate on"}, at(section, &D::validation)),
-      number({"data.validation_fraction", "", "share at the end of each training file kept for evaluation instead"}, at(section, &D::validation_fraction), kFraction),
-      text({"data.tokenizer", "", "what made the token files"}, "\"bytes\", a tokenizer.json or a SentencePiece .model", at(section, &D::tokenizer)),
-      boolean({"data.shuffle", "", "visit samples in a random order, another one every epoch"}, at(section, &D::shuffle)),
+      number({"data.validation_fraction", "",
+              "share at the end of each training file kept for evaluation instead"},
+             at(section, &D::validation_fraction), kFraction),
+      text({"data.tokenizer", "", "what made the token files"},
+           "\"bytes\", a tokenizer.json or a SentencePiece .model", at(section, &D::tokenizer)),
+      boolean({"data.shuffle", "", "visit samples in a random order, another one every epoch"},
+              at(section, &D::shuffle)),
   };
 }
 
 std::vector<Key> parallel_keys() {
   constexpr auto section = &Config::parallel;
   return {
-      integer({"parallel.tensor", "ranks", "ranks that share every matrix (TP)"}, at(section, &P::tensor), 1, 1),
-      integer({"parallel.pipeline", "ranks", "ranks that share the layers (PP)"}, at(section, &P::pipeline), 1, 1),
-      integer_or_auto({"parallel.data", "ranks", "replicas of the model (DP); auto: world / (tensor * pipeline * context)"}, at(section, &P::data), 1, kMostRanks),
-      integer({"parallel.context", "ranks", "ranks that share a sequence (CP)"}, at(section, &P::context), 1, 1),
-      integer({"parallel.expert", "ranks", "ranks that share the experts (EP)"}, at(section, &P::expert), 1, 1),
-      text({"parallel.order", "", "which ranks are neighbors, fastest-varying first"}, "tp, cp, dp and pp in any order, joined by -", at(section, &P::order)),
+      integer({"parallel.tensor", "ranks", "ranks that share every matrix (TP)"},
+              at(section, &P::tensor), 1, 1),
+      integer({"parallel.pipeline", "ranks", "ranks that share the layers (PP)"},
+              at(section, &P::pipeline), 1, 1),
+      integer_or_auto({"parallel.data", "ranks",
+                       "replicas of the model (DP); auto: world / (tensor * pipeline * context)"},
+                      at(section, &P::data), 1, kMostRanks),
+      integer({"parallel.context", "ranks", "ranks that share a sequence (CP)"},
+              at(section, &P::context), 1, 1),
+      integer({"parallel.expert", "ranks", "ranks that share the experts (EP)"},
+              at(section, &P::expert), 1, 1),
+      text({"parallel.order", "", "which ranks are neighbors, fastest-varying first"},
+           "tp, cp, dp and pp in any order, joined by -", at(section, &P::order)),
   };
 }
 
 std::vector<Key> optimizer_keys() {
   constexpr auto section = &Config::optimizer;
-  constexpr Choices<LearningRateSchedule, 4> schedules{{{"constant", LearningRateSchedule::constant},
-                                                        {"linear", LearningRateSchedule::linear},
-                                                        {"cosine", LearningRateSchedule::cosine},
-                                                        {"wsd", LearningRateSchedule::wsd}}};
+  constexpr Choices<LearningRateSchedule, 4> schedules{
+      {{"constant", LearningRateSchedule::constant},
+       {"linear", LearningRateSchedule::linear},
+       {"cosine", LearningRateSchedule::cosine},
+       {"wsd", LearningRateSchedule::wsd}}};
   return {
       number({"optimizer.lr", "", "peak learning rate"}, at(section, &O::lr), kPositive),
-      number({"optimizer.min_lr", "", "learning rate of the last step"}, at(section, &O::min_lr), kNotNegative),
-      choice({"optimizer.lr_schedule", "", "how the learning rate falls after the warm-up"}, at(section, &O::lr_schedule), schedules),
-      integer({"optimizer.warmup_steps", "steps", "linear rise to the peak"}, at(section, &O::warmup_steps), 0),
-      number({"optimizer.decay_fraction", "", "share of the steps in which wsd falls"}, at(section, &O::decay_fraction), kFraction),
-      number({"optimizer.beta1", "", "decay of AdamW's first moment"}, at(section, &O::beta1), kFraction),
-      number({"optimizer.beta2", "", "decay of AdamW's second moment"}, at(section, &O::beta2), kFraction),
+      number({"optimizer.min_lr", "", "learning rate of the last step"}, at(section, &O::min_lr),
+             kNotNegative),
+      choice({"optimizer.lr_schedule", "", "how the learning rate falls after the warm-up"},
+             at(section, &O::lr_schedule), schedules),
+      integer({"optimizer.warmup_steps", "steps", "linear rise to the peak"},
+              at(section, &O::warmup_steps), 0),
+      number({"optimizer.decay_fraction", "", "share of the steps in which wsd falls"},
+             at(section, &O::decay_fraction), kFraction),
+      number({"optimizer.beta1", "", "decay of AdamW's first moment"}, at(section, &O::beta1),
+             kFraction),
+      number({"optimizer.beta2", "", "decay of AdamW's second moment"}, at(section, &O::beta2),
+             kFraction),
       number({"optimizer.eps", "", "AdamW's epsilon"}, at(section, &O::eps), kPositive),
-      number({"optimizer.weight_decay", "", "decoupled weight decay, on matrices only"}, at(section, &O::weight_decay), kNotNegative),
-      number({"optimizer.clip_grad_norm", "", "largest global gradient norm; 0: no clipping"}, at(section, &O::clip_grad_norm), kNotNegative),
-      integer({"optimizer.zero_stage", "", "1: optimizer state is shared over the replicas; 0: every replica has all of it"}, at(section, &O::zero_stage), 0, 1),
+      number({"optimizer.weight_decay", "", "decoupled weight decay, on matrices only"},
+             at(section, &O::weight_decay), kNotNegative),
+      number({"optimizer.clip_grad_norm", "", "largest global gradient norm; 0: no clipping"},
+             at(section, &O::clip_grad_norm), kNotNegative),
+      integer({"optimizer.zero_stage", "",
+               "1: optimizer state is shared over the replicas; 0: every replica has all of it"},
+              at(section, &O::zero_stage), 0, 1),
   };
 }
 
@@ -198,9 +243,15 @@ std::vector<Key> precision_keys() {
                                           {"bf16", Compute::bf16},
                                           {"fp16", Compute::fp16}}};
   return {
-      choice({"precision.compute", "", "parameters and activations; auto: bf16 on CUDA, fp32 on CPU. Gradients and master weights are fp32"}, at(section, &R::compute), computes),
-      number({"precision.initial_loss_scale", "", "fp16 only"}, at(section, &R::initial_loss_scale), kPositive),
-      integer({"precision.loss_scale_window", "steps", "fp16 only: good steps until the loss scale doubles"}, at(section, &R::loss_scale_window), 1),
+      choice({"precision.compute", "",
+              "parameters and activations; auto: bf16 on CUDA, fp32 on CPU. Gradients and master "
+              "weights are fp32"},
+             at(section, &R::compute), computes),
+      number({"precision.initial_loss_scale", "", "fp16 only"}, at(section, &R::initial_loss_scale),
+             kPositive),
+      integer({"precision.loss_scale_window", "steps",
+               "fp16 only: good steps until the loss scale doubles"},
+              at(section, &R::loss_scale_window), 1),
   };
 }
 
@@ -211,27 +262,45 @@ std::vector<Key> train_keys() {
   constexpr Choices<Flops, 2> conventions{{{"causal", Flops::causal}, {"full", Flops::full}}};
   return {
       integer({"train.steps", "steps", "optimizer updates of the run"}, at(section, &T::steps), 1),
-      integer({"train.global_batch_size", "sequences", "of one step, over all ranks"}, at(section, &T::global_batch_size), 1, kLargest),
-      integer({"train.micro_batch_size", "sequences", "of one pass of one rank"}, at(section, &T::micro_batch_size), 1, kLargest),
-      integer({"train.seq_length", "tokens", "length of a sequence"}, at(section, &T::seq_length), 1, kLargest),
+      integer({"train.global_batch_size", "sequences", "of one step, over all ranks"},
+              at(section, &T::global_batch_size), 1, kLargest),
+      integer({"train.micro_batch_size", "sequences", "of one pass of one rank"},
+              at(section, &T::micro_batch_size), 1, kLargest),
+      integer({"train.seq_length", "tokens", "length of a sequence"}, at(section, &T::seq_length),
+              1, kLargest),
       integer({"train.seed", "", "of initial weights and data order"}, at(section, &T::seed), 0),
-      choice({"train.device", "", "what the ranks compute on; auto: CUDA if there is any"}, at(section, &T::device), devices),
-      integer_or_auto({"train.threads", "threads", "per rank on the CPU; auto: the node's cores over its ranks"}, at(section, &T::threads), 1, kMostThreads),
-      integer({"train.eval_interval", "steps", "between evaluations; 0: never"}, at(section, &T::eval_interval), 0),
-      integer({"train.eval_batches", "global batches", "of an evaluation"}, at(section, &T::eval_batches), 1, kLargest),
-      integer({"train.log_interval", "steps", "between console lines; 0: none"}, at(section, &T::log_interval), 0),
-      integer({"train.max_skipped_steps", "steps", "skipped in a row for gradients that are not finite before the run gives up"}, at(section, &T::max_skipped_steps), 0),
-      choice({"train.mfu_flops", "", "how MFU counts attention: each query with the keys it sees, or with all"}, at(section, &T::mfu_flops), conventions),
-      number({"train.timeout_seconds", "seconds", "longest wait for another rank before the run fails"}, at(section, &T::timeout_seconds), kPositive),
+      choice({"train.device", "", "what the ranks compute on; auto: CUDA if there is any"},
+             at(section, &T::device), devices),
+      integer_or_auto({"train.threads", "threads",
+                       "per rank on the CPU; auto: the node's cores over its ranks"},
+                      at(section, &T::threads), 1, kMostThreads),
+      integer({"train.eval_interval", "steps", "between evaluations; 0: never"},
+              at(section, &T::eval_interval), 0),
+      integer({"train.eval_batches", "global batches", "of an evaluation"},
+              at(section, &T::eval_batches), 1, kLargest),
+      integer({"train.log_interval", "steps", "between console lines; 0: none"},
+              at(section, &T::log_interval), 0),
+      integer({"train.max_skipped_steps", "steps",
+               "skipped in a row for gradients that are not finite before the run gives up"},
+              at(section, &T::max_skipped_steps), 0),
+      choice({"train.mfu_flops", "",
+              "how MFU counts attention: each query with the keys it sees, or with all"},
+             at(section, &T::mfu_flops), conventions),
+      number({"train.timeout_seconds", "seconds",
+              "longest wait for another rank before the run fails"},
+             at(section, &T::timeout_seconds), kPositive),
   };
 }
 
 std::vector<Key> run_keys() {
   return {
-      only({"schedule.kind", "", "pipeline schedule; without a pipeline there is nothing to order"}, "text", "\"gpipe\""),
-      only({"recompute.mode", "", "activations to compute again in the backward pass"}, "text", "\"none\""),
+      only({"schedule.kind", "", "pipeline schedule; without a pipeline there is nothing to order"},
+           "text", "\"gpipe\""),
+      only({"recompute.mode", "", "activations to compute again in the backward pass"}, "text",
+           "\"none\""),
       only({"checkpoint.interval", "steps", "between checkpoints; 0: never"}, "integer", "0"),
-      text({"run.dir", "", "folder for logs and metrics; made if it does not exist"}, "a folder that can be written", at(&Config::run, &RunSection::dir)),
+      text({"run.dir", "", "folder for logs and metrics; made if it does not exist"},
+           "a folder that can be written", at(&Config::run, &RunSection::dir)),
   };
 }
 

@@ -13,11 +13,13 @@ std::string config_reference() {
   for (const Key& key : config_keys()) {
     if (key.section() != section) {
       section = key.section();
-      out += "\n## [" + section + "]\n\n| key | type | default | unit | rule | meaning |\n|---|---|---|---|---|---|\n";
+      out += "\n## [" + section +
+             "]\n\n| key | type | default | unit | rule | meaning |\n|---|---|---|---|---|---|\n";
     }
     const std::string value = key.write(defaults);
-    out += "| `" + key.leaf() + "` | " + key.type + " | " + (value.empty() ? "" : "`" + value + "`") +
-           " | " + key.unit + " | " + key.rule + " | " + key.help + " |\n";
+    out += "| `" + key.leaf() + "` | " + key.type + " | " +
+           (value.empty() ? "" : "`" + value + "`") + " | " + key.unit + " | " + key.rule + " | " +
+           key.help + " |\n";
   }
   return out;
 }
@@ -32,8 +34,9 @@ std::string config_help() {
       out += "\n[" + section + "]\n";
     }
     const std::string value = key.write(defaults);
-    out += "  " + key.name + (value.empty() ? "" : " = " + value) + (key.unit.empty() ? "" : " " + key.unit) +
-           "\n      " + key.help + " (" + key.rule + ")\n";
+    out += "  " + key.name + (value.empty() ? "" : " = " + value) +
+           (key.unit.empty() ? "" : " " + key.unit) + "\n      " + key.help + " (" + key.rule +
+           ")\n";
   }
   return out;
 }

@@ -87,8 +87,9 @@ void ProgressLine::show(std::int64_t step, std::int64_t steps, double eta_second
   constexpr std::int64_t kWidth = 40;
   const std::int64_t filled = kWidth * step / std::max<std::int64_t>(steps, 1);
   const std::string bar(static_cast<std::size_t>(filled), '=');
-  std::fprintf(stderr, "\r\033[K[%-40s] %lld/%lld  eta %s", bar.c_str(), static_cast<long long>(step),
-               static_cast<long long>(steps), short_duration(eta_seconds).c_str());
+  std::fprintf(stderr, "\r\033[K[%-40s] %lld/%lld  eta %s", bar.c_str(),
+               static_cast<long long>(step), static_cast<long long>(steps),
+               short_duration(eta_seconds).c_str());
   std::fflush(stderr);
   drawn_ = true;
   last_ = now;

@@ -22,9 +22,9 @@ struct Scale {
   std::int64_t total_steps = 0;
   std::int64_t tokens_per_step = 0;
   int ranks = 1;
-  double flops_per_token = 0;       // by the convention of train.mfu_flops
-  double peak_flops_per_rank = 0;   // 0: unknown
-  std::int64_t memory_limit = 0;    // bytes a rank's device has
+  double flops_per_token = 0;      // by the convention of train.mfu_flops
+  double peak_flops_per_rank = 0;  // 0: unknown
+  std::int64_t memory_limit = 0;   // bytes a rank's device has
 };
 
 // A step's rates, from its record.

@@ -13,9 +13,9 @@ enum class ExitCode {
   missing = 66,        // input
   communication = 69,  // a peer failed or a collective hung
   internal = 70,
-  io = 74,             // disk full, read-only
+  io = 74,  // disk full, read-only
   diverged = 76,
-  interrupted = 130,   // SIGINT, as shells count
+  interrupted = 130,  // SIGINT, as shells count
 };
 
 // What went wrong, told apart by who has to do something about it.

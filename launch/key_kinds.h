@@ -11,7 +11,8 @@
 #include "launch/config_keys.h"
 #include "launch/toml_text.h"
 
-// How keys of each kind are read, checked and written: what config_keys.cpp composes its table from.
+// How keys of each kind are read, checked and written: what config_keys.cpp composes its table
+// from.
 namespace trireme::launch {
 
 inline constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
@@ -46,7 +47,11 @@ inline std::string range_rule(std::int64_t least, std::int64_t most) {
 
 template <class Access>
 Key integer(About about, Access access, std::int64_t least, std::int64_t most = kAny) {
-  return {about.name, "integer", about.unit, range_rule(least, most), about.help,
+  return {about.name,
+          "integer",
+          about.unit,
+          range_rule(least, most),
+          about.help,
           [=](Config& config, const toml::node& node) {
             const auto value = value_of<std::int64_t>(node);
             if (value < least || value > most) throw RuleBroken();
@@ -60,8 +65,11 @@ Key integer(About about, Access access, std::int64_t least, std::int64_t most = 
 // An integer, or "auto" for nothing.
 template <class Access>
 Key integer_or_auto(About about, Access access, std::int64_t least, std::int64_t most) {
-  return {about.name, "integer or \"auto\"", about.unit,
-          "\"auto\" or " + range_rule(least, most), about.help,
+  return {about.name,
+          "integer or \"auto\"",
+          about.unit,
+          "\"auto\" or " + range_rule(least, most),
+          about.help,
           [=](Config& config, const toml::node& node) {
             if (node.value<std::string>() == "auto") {
               access(config) = std::nullopt;
@@ -88,7 +96,11 @@ inline constexpr Interval kFraction{0, std::nextafter(1.0, 0.0), "at least 0 and
 
 template <class Access>
 Key number(About about, Access access, Interval allowed) {
-  return {about.name, "number", about.unit, allowed.rule, about.help,
+  return {about.name,
+          "number",
+          about.unit,
+          allowed.rule,
+          about.help,
           [=](Config& config, const toml::node& node) {
             const auto value = value_of<double>(node);
             if (!(value >= allowed.least && value <= allowed.most)) throw RuleBroken();
@@ -101,7 +113,11 @@ Key number(About about, Access access, Interval allowed) {
 
 template <class Access>
 Key boolean(About about, Access access) {
-  return {about.name, "true or false", about.unit, "true or false", about.help,
+  return {about.name,
+          "true or false",
+          about.unit,
+          "true or false",
+          about.help,
           [=](Config& config, const toml::node& node) {
             if (!node.is_boolean()) throw RuleBroken();
             access(config) = value_of<bool>(node);
@@ -113,9 +129,14 @@ Key boolean(About about, Access access) {
 
 template <class Access>
 Key text(About about, const char* rule, Access access) {
-  return {about.name, "text", about.unit, rule, about.help,
-          [=](Config& config, const toml::node& node) { access(config) = value_of<std::string>(node); },
-          [=](const Config& config) { return quoted(access(const_cast<Config&>(config))); }};
+  return {
+      about.name,
+      "text",
+      about.unit,
+      rule,
+      about.help,
+      [=](Config& config, const toml::node& node) { access(config) = value_of<std::string>(node); },
+      [=](const Config& config) { return quoted(access(const_cast<Config&>(config))); }};
 }
 
 template <class Choice, std::size_t Count>
@@ -125,7 +146,11 @@ template <class Access, class Choice, std::size_t Count>
 Key choice(About about, Access access, Choices<Choice, Count> choices) {
   std::string rule;
   for (const auto& [name, value] : choices) rule += (rule.empty() ? "" : ", ") + quoted(name);
-  return {about.name, "text", about.unit, "one of " + rule, about.help,
+  return {about.name,
+          "text",
+          about.unit,
+          "one of " + rule,
+          about.help,
           [=](Config& config, const toml::node& node) {
             const auto given = value_of<std::string>(node);
             for (const auto& [name, value] : choices) {
@@ -147,7 +172,11 @@ Key choice(About about, Access access, Choices<Choice, Count> choices) {
 // A key that exists in the file format but has one legal value so far: refused otherwise, so that
 // nothing a user asks for is silently not done.
 inline Key only(About about, const char* type, const char* value) {
-  return {about.name, type, about.unit, std::string(value) + " in this version", about.help,
+  return {about.name,
+          type,
+          about.unit,
+          std::string(value) + " in this version",
+          about.help,
           [=](Config&, const toml::node& node) {
             if (toml_text(node) != value) throw RuleBroken();
           },
@@ -157,7 +186,11 @@ inline Key only(About about, const char* type, const char* value) {
 // Optional sizes of the model, over what a preset says.
 template <class Access>
 Key size(About about, Access access, std::int64_t least) {
-  return {about.name, "integer", about.unit, range_rule(least, kLargest), about.help,
+  return {about.name,
+          "integer",
+          about.unit,
+          range_rule(least, kLargest),
+          about.help,
           [=](Config& config, const toml::node& node) {
             const auto value = value_of<std::int64_t>(node);
             if (value < least || value > kLargest) throw RuleBroken();
@@ -182,7 +215,7 @@ Key flag(About about, Access access) {
 
 // A field of the config, by reference.
 template <class Section, class Field>
-auto at(Section Config::* section, Field Section::* field) {
+auto at(Section Config::*section, Field Section::*field) {
   return [=](Config& config) -> Field& { return config.*section.*field; };
 }
 

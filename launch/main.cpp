@@ -1,5 +1,4 @@
 #include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -18,7 +17,8 @@ std::vector<std::string> arguments(int count, char** values) {
   std::vector<std::string> all(values + 1, values + count);
   for (std::string& argument : all) {
     if (!argument.starts_with("--")) continue;
-    const auto end = argument.begin() + static_cast<std::ptrdiff_t>(std::min(argument.find('='), argument.size()));
+    const auto end = argument.begin() +
+                     static_cast<std::ptrdiff_t>(std::min(argument.find('='), argument.size()));
     std::replace(argument.begin(), end, '_', '-');
   }
   std::reverse(all.begin(), all.end());  // the order CLI11 wants
@@ -46,7 +46,8 @@ std::string unknown_command(const CLI::App& app, int count, char** values) {
 }
 
 int run(int count, char** values) {
-  CLI::App app("trireme trains transformer language models on many nodes, from one binary.", "trireme");
+  CLI::App app("trireme trains transformer language models on many nodes, from one binary.",
+               "trireme");
   app.require_subcommand(1);
   app.set_version_flag("--version", trireme::launch::version_text());
   trireme::launch::Command chosen;

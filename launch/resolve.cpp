@@ -39,7 +39,8 @@ std::array<Axis, runtime::kAxes> resolve_order(LoadedConfig& loaded) {
   }
   std::array<Axis, runtime::kAxes> result = MeshShape().order;
   if (order.size() != result.size()) {
-    loaded.reject("parallel.order", "must name tp, cp, dp and pp once each, joined by -, such as tp-cp-dp-pp");
+    loaded.reject("parallel.order",
+                  "must name tp, cp, dp and pp once each, joined by -, such as tp-cp-dp-pp");
     return result;
   }
   std::ranges::copy(order, result.begin());
@@ -50,15 +51,17 @@ MeshShape resolve_mesh(LoadedConfig& loaded, int world) {
   ParallelSection& parallel = loaded.config.parallel;
   const std::int64_t model_ranks = parallel.tensor * parallel.pipeline * parallel.context;
   if (world % model_ranks != 0) {
-    loaded.reject("parallel.tensor", "tensor * pipeline * context = " + std::to_string(model_ranks) +
-                                         " must divide the number of ranks, " + std::to_string(world));
+    loaded.reject("parallel.tensor",
+                  "tensor * pipeline * context = " + std::to_string(model_ranks) +
+                      " must divide the number of ranks, " + std::to_string(world));
   } else if (!parallel.data) {
     parallel.data = world / model_ranks;
   } else if (*parallel.data * model_ranks != world) {
     loaded.reject("parallel.data",
                   "data * tensor * pipeline * context must be the number of ranks, " +
                       std::to_string(world) + ": set it to " + std::to_string(world / model_ranks) +
-                      " or \"auto\", or start " + std::to_string(*parallel.data * model_ranks) + " ranks");
+                      " or \"auto\", or start " + std::to_string(*parallel.data * model_ranks) +
+                      " ranks");
   }
   MeshShape mesh;
   mesh.order = resolve_order(loaded);
@@ -76,15 +79,17 @@ void check_batch(LoadedConfig& loaded, const MeshShape& mesh) {
   if (train.global_batch_size % step != 0) {
     loaded.reject("train.global_batch_size",
                   "must be a multiple of micro_batch_size * data-parallel ranks = " +
-                      std::to_string(train.micro_batch_size) + " * " + std::to_string(ranks) + " = " +
-                      std::to_string(step) + "; nearest: " + neighbors(train.global_batch_size, step));
+                      std::to_string(train.micro_batch_size) + " * " + std::to_string(ranks) +
+                      " = " + std::to_string(step) +
+                      "; nearest: " + neighbors(train.global_batch_size, step));
   }
 }
 
 void check_optimizer(LoadedConfig& loaded) {
   const OptimizerSection& optimizer = loaded.config.optimizer;
   if (optimizer.min_lr > optimizer.lr) {
-    loaded.reject("optimizer.min_lr", "must be at most optimizer.lr = " + toml_text(std::optional(optimizer.lr)));
+    loaded.reject("optimizer.min_lr",
+                  "must be at most optimizer.lr = " + toml_text(std::optional(optimizer.lr)));
   }
   if (optimizer.warmup_steps > loaded.config.train.steps) {
     loaded.reject("optimizer.warmup_steps",
@@ -98,22 +103,25 @@ void check_decay(LoadedConfig& loaded) {
   if (optimizer.lr_schedule != optim::LearningRateSchedule::wsd) return;
   const auto steps = static_cast<double>(loaded.config.train.steps);
   if (static_cast<double>(optimizer.warmup_steps) > (1 - optimizer.decay_fraction) * steps) {
-    loaded.reject("optimizer.decay_fraction", "must leave room for warmup_steps = " +
-                                                  std::to_string(optimizer.warmup_steps) + " of " +
-                                                  std::to_string(loaded.config.train.steps) + " steps");
+    loaded.reject("optimizer.decay_fraction",
+                  "must leave room for warmup_steps = " + std::to_string(optimizer.warmup_steps) +
+                      " of " + std::to_string(loaded.config.train.steps) + " steps");
   }
 }
 
 void check_data(LoadedConfig& loaded, const models::Shape& shape) {
   const DataSection& data = loaded.config.data;
   if (data.train.empty() && !loaded.rejected("data.train")) {
-    loaded.reject("data.train", "is required: [{ path = \"PREFIX\" }]; trireme data build makes token files");
+    loaded.reject("data.train",
+                  "is required: [{ path = \"PREFIX\" }]; trireme data build makes token files");
   }
   if (!data.validation.empty() && data.validation_fraction > 0) {
     loaded.reject("data.validation_fraction", "cannot be given together with data.validation");
   }
   if (data.tokenizer == "bytes" && shape.vocab_size > 0 && shape.vocab_size < 257) {
-    loaded.reject("model.vocab_size", "must be at least 257 for data.tokenizer = \"bytes\": 256 bytes and end-of-document");
+    loaded.reject(
+        "model.vocab_size",
+        "must be at least 257 for data.tokenizer = \"bytes\": 256 bytes and end-of-document");
   }
 }
 

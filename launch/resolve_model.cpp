@@ -53,7 +53,8 @@ void overlay(Shape& shape, const ModelSection& model) {
   if (model.rope_scaling) shape.rope_scaling = model.rope_scaling;
   // gpt2 has no grouped queries to override.
   const bool follows = shape.family == Family::gpt2 && !model.num_key_value_heads;
-  if (follows || shape.num_key_value_heads == 0) shape.num_key_value_heads = shape.num_attention_heads;
+  if (follows || shape.num_key_value_heads == 0)
+    shape.num_key_value_heads = shape.num_attention_heads;
   if (model.head_dim) {
     shape.head_dim = *model.head_dim;
   } else if (shape.num_attention_heads > 0 &&
@@ -96,12 +97,14 @@ void check_sizes(LoadedConfig& loaded, const Shape& shape) {
                       " unless head_dim is given: " + divisors_of(shape.hidden_size));
   }
   if (heads % shape.num_key_value_heads != 0) {
-    loaded.reject("model.num_key_value_heads", "must divide num_attention_heads = " +
-                                                   std::to_string(heads) + ": " + divisors_of(heads));
+    loaded.reject(
+        "model.num_key_value_heads",
+        "must divide num_attention_heads = " + std::to_string(heads) + ": " + divisors_of(heads));
   }
   if (has_hidden && shape.family == Family::llama && shape.head_dim % 2 != 0) {
-    loaded.reject("model.head_dim", "must be even: rotary positions turn pairs of channels; it is " +
-                                        std::to_string(shape.head_dim));
+    loaded.reject("model.head_dim",
+                  "must be even: rotary positions turn pairs of channels; it is " +
+                      std::to_string(shape.head_dim));
   }
 }
 
@@ -113,10 +116,12 @@ void check_family(LoadedConfig& loaded, const Shape& shape) {
     }
     if (!shape.attention_bias) loaded.reject("model.attention_bias", "must be true for gpt2");
     if (shape.num_key_value_heads != shape.num_attention_heads) {
-      loaded.reject("model.num_key_value_heads", "must be num_attention_heads = " +
-                                                     std::to_string(shape.num_attention_heads) + " for gpt2");
+      loaded.reject("model.num_key_value_heads",
+                    "must be num_attention_heads = " + std::to_string(shape.num_attention_heads) +
+                        " for gpt2");
     }
-    if (shape.rope_scaling) loaded.reject("model.rope_scaling", "is not for gpt2: its positions are learned");
+    if (shape.rope_scaling)
+      loaded.reject("model.rope_scaling", "is not for gpt2: its positions are learned");
   }
   if (shape.max_position_embeddings > 0 && sequence > shape.max_position_embeddings) {
     loaded.reject("train.seq_length", "must be at most model.max_position_embeddings = " +

@@ -26,7 +26,9 @@ Persistent persistent(const runtime::TrainerOptions& options) {
   const double width = static_cast<double>(kernels::size_of(options.compute));
   const int replicas = options.data_parallel.zero_stage == 1 ? options.mesh.size(Axis::data) : 1;
   const bool master = options.compute != kernels::Dtype::f32;
-  return {.parameters = count * width, .gradients = count * 4, .optimizer = count * (master ? 12 : 8) / replicas};
+  return {.parameters = count * width,
+          .gradients = count * 4,
+          .optimizer = count * (master ? 12 : 8) / replicas};
 }
 
 std::string memory_text(const runtime::TrainerOptions& options) {
@@ -58,11 +60,13 @@ std::string plan_text(const runtime::TrainerOptions& options) {
   const std::int64_t tokens = options.global_batch * options.sequence_length;
   const int replicas = options.mesh.size(Axis::data);
   return fmt::format(
-      "model     {}: {} layers, hidden {}, {} heads, {} kv heads, head {}, feed-forward {}, vocabulary "
+      "model     {}: {} layers, hidden {}, {} heads, {} kv heads, head {}, feed-forward {}, "
+      "vocabulary "
       "{}{}\n"
       "size      {} parameters, {} FLOP per token (causal), {} (full)\n"
       "layout    {} ranks: tensor {} x pipeline {} x data {}, ZeRO-{}, {}\n"
-      "batch     {} sequences of {} = {} tokens per step, {} micro-batches of {} per rank, {} steps\n"
+      "batch     {} sequences of {} = {} tokens per step, {} micro-batches of {} per rank, {} "
+      "steps\n"
       "memory    per rank: {}, and activations\n",
       family_name(model.family), model.num_hidden_layers, model.hidden_size,
       model.num_attention_heads, model.num_key_value_heads, model.head_dim, model.intermediate_size,

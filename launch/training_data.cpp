@@ -16,8 +16,10 @@ class Failures {
     try {
       work();
     } catch (const data::DataError& error) {
-      if (!message_.empty()) message_ += "\n  ";
-      else fault_ = error.fault;
+      if (!message_.empty())
+        message_ += "\n  ";
+      else
+        fault_ = error.fault;
       message_ += error.what();
     }
   }
@@ -35,10 +37,10 @@ void check_tokenizer(const Config& config) {
   if (config.data.tokenizer == "bytes") return;
   const auto tokenizer = data::make_tokenizer(config.data.tokenizer);
   if (tokenizer->vocab_size() > *config.model.vocab_size) {
-    throw data::DataError(data::Fault::corrupt,
-                          config.data.tokenizer + ": has " + std::to_string(tokenizer->vocab_size()) +
-                              " tokens, but model.vocab_size is " +
-                              std::to_string(*config.model.vocab_size));
+    throw data::DataError(data::Fault::corrupt, config.data.tokenizer + ": has " +
+                                                    std::to_string(tokenizer->vocab_size()) +
+                                                    " tokens, but model.vocab_size is " +
+                                                    std::to_string(*config.model.vocab_size));
   }
 }
 

@@ -90,14 +90,15 @@ std::optional<RopeScaling> read_scaling(const ConfigFile& config, const json& ro
   if (!rope.is_object()) config.fail("rope_scaling", "is not an object: " + rope.dump());
   const std::string type = config.text(rope, "rope_type", config.text(rope, "type", "default"));
   if (type == "default") return std::nullopt;
-  if (type != "llama3") config.fail("rope_type", "is \"" + type + "\"; built are default and llama3");
-  if (!ConfigFile::find_in(rope, "factor")) config.fail("factor", "is missing from the rope scaling");
-  return RopeScaling{
-      .factor = config.number_in(rope, "factor", 8),
-      .low_frequency = config.number_in(rope, "low_freq_factor", 1),
-      .high_frequency = config.number_in(rope, "high_freq_factor", 4),
-      .original_positions = static_cast<std::int64_t>(
-          config.number_in(rope, "original_max_position_embeddings", 8192))};
+  if (type != "llama3")
+    config.fail("rope_type", "is \"" + type + "\"; built are default and llama3");
+  if (!ConfigFile::find_in(rope, "factor"))
+    config.fail("factor", "is missing from the rope scaling");
+  return RopeScaling{.factor = config.number_in(rope, "factor", 8),
+                     .low_frequency = config.number_in(rope, "low_freq_factor", 1),
+                     .high_frequency = config.number_in(rope, "high_freq_factor", 4),
+                     .original_positions = static_cast<std::int64_t>(
+                         config.number_in(rope, "original_max_position_embeddings", 8192))};
 }
 
 // transformers 5 moved rope_theta and rope_scaling into rope_parameters; both are read.
@@ -191,8 +192,8 @@ Shape read_hugging_face(const std::string& path) {
 std::vector<double> rope_frequencies(const Shape& shape) {
   std::vector<double> frequencies;
   for (std::int64_t pair = 0; pair < shape.head_dim / 2; ++pair) {
-    double frequency = std::pow(shape.rope_theta, -2.0 * static_cast<double>(pair) /
-                                                      static_cast<double>(shape.head_dim));
+    double frequency = std::pow(
+        shape.rope_theta, -2.0 * static_cast<double>(pair) / static_cast<double>(shape.head_dim));
     if (const auto& scaling = shape.rope_scaling) {
       const double wavelength = 2 * std::numbers::pi / frequency;
       const auto original = static_cast<double>(scaling->original_positions);

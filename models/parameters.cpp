@@ -17,9 +17,14 @@ class Table {
 
   void matrix(const std::string& name, std::int64_t rows, std::int64_t columns, Sharding sharding,
               double deviation = kDeviation) {
-    parameters.push_back({.name = prefix_ + name + ".weight", .dimensions = 2, .rows = rows, .columns = columns,
-                          .sharding = sharding, .initializer = Initializer::normal,
-                          .deviation = deviation, .unit = unit_});
+    parameters.push_back({.name = prefix_ + name + ".weight",
+                          .dimensions = 2,
+                          .rows = rows,
+                          .columns = columns,
+                          .sharding = sharding,
+                          .initializer = Initializer::normal,
+                          .deviation = deviation,
+                          .unit = unit_});
   }
 
   // A bias is shared like the outputs it is added to. A vector's only dimension counts as columns
@@ -37,9 +42,16 @@ class Table {
   std::vector<Parameter> parameters;
 
  private:
-  void vector(const std::string& name, std::int64_t size, Initializer initializer, Sharding sharding) {
-    parameters.push_back({.name = prefix_ + name, .dimensions = 1, .rows = 1, .columns = size, .sharding = sharding,
-                          .initializer = initializer, .deviation = 0, .unit = unit_});
+  void vector(const std::string& name, std::int64_t size, Initializer initializer,
+              Sharding sharding) {
+    parameters.push_back({.name = prefix_ + name,
+                          .dimensions = 1,
+                          .rows = 1,
+                          .columns = size,
+                          .sharding = sharding,
+                          .initializer = initializer,
+                          .deviation = 0,
+                          .unit = unit_});
   }
 
   int unit_ = 0;
@@ -51,7 +63,8 @@ void add_layer(Table& table, const Shape& shape) {
   const std::int64_t hidden = shape.hidden_size, inner = shape.intermediate_size;
   // Projections into the residual stream start smaller, so that its variance does not grow with
   // depth (Radford et al. 2019).
-  const double residual = kDeviation / std::sqrt(2.0 * static_cast<double>(shape.num_hidden_layers));
+  const double residual =
+      kDeviation / std::sqrt(2.0 * static_cast<double>(shape.num_hidden_layers));
   table.norm("input_layernorm", hidden, gpt2);
   table.matrix("self_attn.q_proj", shape.query_columns(), hidden, Sharding::rows);
   table.matrix("self_attn.k_proj", shape.key_columns(), hidden, Sharding::rows);

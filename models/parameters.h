@@ -20,14 +20,14 @@ enum class Initializer { zeros, ones, normal };
 // One parameter of the whole model: the one declaration that initialization, gradient norm, ZeRO
 // shards, checkpoints and conservation checks all read.
 struct Parameter {
-  std::string name;      // global: "model.layers.3.self_attn.q_proj.weight"
-  int dimensions;        // 1: a vector, kept as one row; 2: a matrix
+  std::string name;  // global: "model.layers.3.self_attn.q_proj.weight"
+  int dimensions;    // 1: a vector, kept as one row; 2: a matrix
   std::int64_t rows;
   std::int64_t columns;
   Sharding sharding;
   Initializer initializer;
-  double deviation;      // of Initializer::normal
-  int unit;              // embedding 0, layer i is i + 1, the head is layers + 1
+  double deviation;  // of Initializer::normal
+  int unit;          // embedding 0, layer i is i + 1, the head is layers + 1
 
   bool is_matrix() const { return dimensions == 2; }
   std::int64_t size() const { return rows * columns; }

@@ -23,8 +23,8 @@ Shape gpt2(std::int64_t hidden, std::int64_t layers, std::int64_t heads) {
 }
 
 // Llama 3.x: grouped queries, theta 500000, 128k positions through scaling.
-Shape llama3(std::int64_t hidden, std::int64_t intermediate, std::int64_t layers, std::int64_t heads,
-             double scaling_factor) {
+Shape llama3(std::int64_t hidden, std::int64_t intermediate, std::int64_t layers,
+             std::int64_t heads, double scaling_factor) {
   return {.family = Family::llama,
           .hidden_size = hidden,
           .intermediate_size = intermediate,

@@ -37,9 +37,10 @@ double uniform(std::uint32_t word) { return (static_cast<double>(word) + 0.5) * 
 
 // Deviates 4 * block to 4 * block + 3 of the stream (seed, name).
 std::array<float, 4> normals(std::uint64_t block, std::uint64_t seed, std::uint64_t name) {
-  const Words words = philox({static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32),
-                              static_cast<std::uint32_t>(name), static_cast<std::uint32_t>(name >> 32)},
-                             seed);
+  const Words words =
+      philox({static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32),
+              static_cast<std::uint32_t>(name), static_cast<std::uint32_t>(name >> 32)},
+             seed);
   std::array<float, 4> out;
   for (std::size_t pair = 0; pair < 2; ++pair) {
     const double radius = std::sqrt(-2 * std::log(uniform(words[2 * pair])));

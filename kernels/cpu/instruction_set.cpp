@@ -24,7 +24,8 @@ const InstructionSet& best_instruction_set() {
     return v4;
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return v3;
-  throw DeviceError("the CPU backend needs a processor with AVX2 and FMA (x86-64-v3, 2013 or later)");
+  throw DeviceError(
+      "the CPU backend needs a processor with AVX2 and FMA (x86-64-v3, 2013 or later)");
 }
 
 }  // namespace trireme::kernels

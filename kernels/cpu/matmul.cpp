@@ -23,7 +23,8 @@ struct Key {
   auto operator<=>(const Key&) const = default;
 };
 
-dnnl::memory::desc matrix(std::int64_t rows, std::int64_t columns, std::int64_t stride, bool transpose) {
+dnnl::memory::desc matrix(std::int64_t rows, std::int64_t columns, std::int64_t stride,
+                          bool transpose) {
   using dnnl::memory;
   return memory::desc({rows, columns}, memory::data_type::f32,
                       transpose ? memory::dims{1, stride} : memory::dims{stride, 1});
@@ -100,23 +101,29 @@ class CpuMatmul::Primitives {
     const auto wrap = [&](const dnnl::memory::desc& layout, View view) {
       return dnnl::memory(layout, engine_, view.data);
     };
-    std::unordered_map<int, dnnl::memory> operands{
-        {DNNL_ARG_SRC, wrap(primitive.a, op.a)},
-        {DNNL_ARG_WEIGHTS, wrap(primitive.b, op.b)},
-        {DNNL_ARG_DST, wrap(primitive.out, op.out)}};
+    std::unordered_map<int, dnnl::memory> operands{{DNNL_ARG_SRC, wrap(primitive.a, op.a)},
+                                                   {DNNL_ARG_WEIGHTS, wrap(primitive.b, op.b)},
+                                                   {DNNL_ARG_DST, wrap(primitive.out, op.out)}};
     if (op.bias) operands.emplace(DNNL_ARG_BIAS, wrap(primitive.bias, op.bias));
     const HostScratch scratchpad(primitive.scratchpad.get_size());
-    operands.emplace(DNNL_ARG_SCRATCHPAD, dnnl::memory(primitive.scratchpad, engine_, scratchpad.data()));
+    operands.emplace(DNNL_ARG_SCRATCHPAD,
+                     dnnl::memory(primitive.scratchpad, engine_, scratchpad.data()));
     primitive.matmul.execute(stream, operands);
     stream.wait();
   }
 
  private:
   const Primitive& find(const Matmul& op) {
-    const Key key{.rows = op.out.rows, .columns = op.out.columns, .inner = op.inner(),
-                  .a_stride = op.a.stride, .b_stride = op.b.stride, .out_stride = op.out.stride,
-                  .transpose_a = op.transpose_a, .transpose_b = op.transpose_b,
-                  .accumulate = op.accumulate, .bias = static_cast<bool>(op.bias),
+    const Key key{.rows = op.out.rows,
+                  .columns = op.out.columns,
+                  .inner = op.inner(),
+                  .a_stride = op.a.stride,
+                  .b_stride = op.b.stride,
+                  .out_stride = op.out.stride,
+                  .transpose_a = op.transpose_a,
+                  .transpose_b = op.transpose_b,
+                  .accumulate = op.accumulate,
+                  .bias = static_cast<bool>(op.bias),
                   .threads = omp_get_max_threads()};
     std::lock_guard lock(mutex_);
     auto found = cache_.find(key);
@@ -149,7 +156,8 @@ void CpuMatmul::run_converted(const Matmul& op) {
   std::vector<std::unique_ptr<HostScratch>> copies;
   const auto f32 = [&](View view, bool fill) {
     if (!view || view.dtype == Dtype::f32) return view;
-    copies.push_back(std::make_unique<HostScratch>(static_cast<std::size_t>(view.size()) * sizeof(float)));
+    copies.push_back(
+        std::make_unique<HostScratch>(static_cast<std::size_t>(view.size()) * sizeof(float)));
     const View copy(copies.back()->data(), view.shape(), Dtype::f32);
     if (fill) convert_(Convert{.x = view, .out = copy});
     return copy;

@@ -56,7 +56,8 @@ void* take_scratch(std::size_t bytes) {
   const std::size_t alignment = size < kHugePage ? 4096 : kHugePage;
   void* data = std::aligned_alloc(alignment, size);
   if (!data) {
-    throw DeviceError("out of host memory: " + std::to_string(bytes) + " bytes of an operation's scratch space");
+    throw DeviceError("out of host memory: " + std::to_string(bytes) +
+                      " bytes of an operation's scratch space");
   }
   if (size >= kHugePage) madvise(data, size, MADV_HUGEPAGE);
   return data;

@@ -1,5 +1,4 @@
 #include <CLI/CLI.hpp>
-
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -36,13 +35,15 @@ void each_document(const std::string& path, const std::string& separator,
     text.append(block, 0, static_cast<std::size_t>(file.gcount()));
     if (separator.empty()) continue;
     std::size_t start = 0;
-    for (std::size_t end; (end = text.find(separator, std::max(start, seen))) != std::string::npos;) {
+    for (std::size_t end;
+         (end = text.find(separator, std::max(start, seen))) != std::string::npos;) {
       use(text.substr(start, end - start));
       start = end + separator.size();
     }
     text.erase(0, start);
   }
-  if (!file.eof()) throw data::DataError(data::Fault::missing, path + ": no such file, or it cannot be read");
+  if (!file.eof())
+    throw data::DataError(data::Fault::missing, path + ": no such file, or it cannot be read");
   use(text);
 }
 
@@ -81,7 +82,8 @@ struct InspectArguments {
 
 // The first tokens of a file, as ids and, if it is known what made them, as text.
 nlohmann::ordered_json first_tokens(const data::TokenFile& file, const std::string& tokenizer) {
-  std::vector<std::int32_t> ids(static_cast<std::size_t>(std::min<std::int64_t>(file.tokens(), 16)));
+  std::vector<std::int32_t> ids(
+      static_cast<std::size_t>(std::min<std::int64_t>(file.tokens(), 16)));
   file.read(0, ids);
   nlohmann::ordered_json found = {{"first_tokens", ids}};
   if (!tokenizer.empty()) {
@@ -104,7 +106,8 @@ ExitCode inspect(const InspectArguments& arguments) {
   data::check_whole(*file, arguments.vocab_size > 0 ? arguments.vocab_size : largest);
   found["whole"] = true;
   if (arguments.json) {
-    std::printf("%s\n", found.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    std::printf("%s\n",
+                found.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     return ExitCode::done;
   }
   for (const auto& [name, value] : found.items()) {
@@ -119,28 +122,37 @@ ExitCode inspect(const InspectArguments& arguments) {
 void add_data(CLI::App& app, Command& chosen) {
   auto* data = app.add_subcommand("data", "makes token files from text, and explains them");
   data->require_subcommand(1);
-  auto* build_command = data->add_subcommand("build", "turns text files into PREFIX.bin and PREFIX.idx");
+  auto* build_command =
+      data->add_subcommand("build", "turns text files into PREFIX.bin and PREFIX.idx");
   // Lives as long as the parser that fills it in.
   auto to_build = std::make_shared<BuildArguments>();
-  build_command->add_option("--tokenizer", to_build->tokenizer, "bytes, a tokenizer.json, or a SentencePiece .model")->capture_default_str();
+  build_command
+      ->add_option("--tokenizer", to_build->tokenizer,
+                   "bytes, a tokenizer.json, or a SentencePiece .model")
+      ->capture_default_str();
   build_command->add_option("--output", to_build->output, "PREFIX of the two files")->required();
-  build_command->add_option("--separator", to_build->separator, "a text that ends a document; default: each file is one document");
+  build_command->add_option("--separator", to_build->separator,
+                            "a text that ends a document; default: each file is one document");
   build_command->add_option("files", to_build->files, "text files, UTF-8")->required();
   build_command->add_flag("--json", to_build->json, "the result as JSON");
-  build_command->footer("Example:\n  trireme data build --tokenizer bytes --output build/corpus book.txt");
-  build_command->callback([to_build, &chosen] {
-    chosen = [to_build] { return build(*to_build); };
-  });
-  auto* inspect_command = data->add_subcommand("inspect", "explains a token file and checks every token of it");
+  build_command->footer(
+      "Example:\n  trireme data build --tokenizer bytes --output build/corpus book.txt");
+  build_command->callback(
+      [to_build, &chosen] { chosen = [to_build] { return build(*to_build); }; });
+  auto* inspect_command =
+      data->add_subcommand("inspect", "explains a token file and checks every token of it");
   auto to_inspect = std::make_shared<InspectArguments>();
-  inspect_command->add_option("path", to_inspect->path, "PREFIX of a Megatron pair, or an llm.c .bin")->required();
-  inspect_command->add_option("--tokenizer", to_inspect->tokenizer, "shows the first tokens as text");
+  inspect_command
+      ->add_option("path", to_inspect->path, "PREFIX of a Megatron pair, or an llm.c .bin")
+      ->required();
+  inspect_command->add_option("--tokenizer", to_inspect->tokenizer,
+                              "shows the first tokens as text");
   inspect_command->add_option("--vocab-size", to_inspect->vocab_size, "ids must be below this");
   inspect_command->add_flag("--json", to_inspect->json, "the result as JSON");
-  inspect_command->footer("Example:\n  trireme data inspect build/corpus --tokenizer bytes --vocab-size 257");
-  inspect_command->callback([to_inspect, &chosen] {
-    chosen = [to_inspect] { return inspect(*to_inspect); };
-  });
+  inspect_command->footer(
+      "Example:\n  trireme data inspect build/corpus --tokenizer bytes --vocab-size 257");
+  inspect_command->callback(
+      [to_inspect, &chosen] { chosen = [to_inspect] { return inspect(*to_inspect); }; });
 }
 
 }  // namespace trireme::launch

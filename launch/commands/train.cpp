@@ -1,8 +1,8 @@
-#include <CLI/CLI.hpp>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <optional>
 
@@ -42,9 +42,10 @@ class Run {
     });
     make_device();
     phase_ = "building the model";
-    const auto world = job_.make_world(
-        {.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(loaded_.config.train.timeout_seconds * 1e3)),
-         .spin = job_.local_size() * threads_ < usable_cores()});
+    const auto world =
+        job_.make_world({.timeout = std::chrono::milliseconds(
+                             static_cast<std::int64_t>(loaded_.config.train.timeout_seconds * 1e3)),
+                         .spin = job_.local_size() * threads_ < usable_cores()});
     runtime::Trainer trainer(*backend_, *world, *data_.train,
                              data_.validation ? &*data_.validation : nullptr, options_);
     say_header();
@@ -68,7 +69,8 @@ class Run {
     const double needed = persistent_bytes(options_) * job_.local_size();
     if (needed <= static_cast<double>(node_memory())) return;
     loaded_.reject("model.hidden_size",
-                   "the model needs " + gibibytes(needed) + " of parameters, gradients and optimizer for " +
+                   "the model needs " + gibibytes(needed) +
+                       " of parameters, gradients and optimizer for " +
                        std::to_string(job_.local_size()) + " ranks on a node of " +
                        gibibytes(static_cast<double>(node_memory())) +
                        ": make it smaller, or use more nodes with optimizer.zero_stage = 1");
@@ -86,7 +88,8 @@ class Run {
     folder_->write("resolved.toml", resolved_toml(loaded_.config));
     folder_->write("log.txt", "");
     auto console = std::make_shared<spdlog::sinks::stdout_sink_st>();
-    auto file = std::make_shared<spdlog::sinks::basic_file_sink_st>((folder_->path() / "log.txt").string());
+    auto file =
+        std::make_shared<spdlog::sinks::basic_file_sink_st>((folder_->path() / "log.txt").string());
     console->set_pattern("%v");
     file->set_pattern("%Y-%m-%dT%H:%M:%S.%e rank=0 %l %v");
     spdlog::set_default_logger(std::make_shared<spdlog::logger>(
@@ -97,13 +100,15 @@ class Run {
   void make_device() {
     // Ranks of one node share its cores, whether the launcher bound them or not.
     const int share = std::max(1, node_cores() / job_.local_size());
-    threads_ = static_cast<int>(loaded_.config.train.threads.value_or(std::min(share, usable_cores())));
+    threads_ =
+        static_cast<int>(loaded_.config.train.threads.value_or(std::min(share, usable_cores())));
     backend_ = kernels::make_cpu_backend({.threads = threads_});
     const auto flops = models::training_flops(options_.model, options_.sequence_length);
     scale_ = {.total_steps = options_.steps,
               .tokens_per_step = options_.global_batch * options_.sequence_length,
               .ranks = job_.size(),
-              .flops_per_token = loaded_.config.train.mfu_flops == Flops::causal ? flops.causal : flops.full,
+              .flops_per_token =
+                  loaded_.config.train.mfu_flops == Flops::causal ? flops.causal : flops.full,
               .peak_flops_per_rank = backend_->peak_flops_per_second(options_.compute),
               .memory_limit = node_memory()};
     hosts_ = job_.gather(host_name());
@@ -122,8 +127,10 @@ class Run {
     say(plan_text(options_));
     say("config\n" + config_with_sources(loaded_));
     if (threads_ > usable_cores()) {
-      kernels::log().warn("each rank has {} threads but is bound to {} of {} cores; start ranks with mpirun --bind-to none",
-                          threads_, usable_cores(), node_cores());
+      kernels::log().warn(
+          "each rank has {} threads but is bound to {} of {} cores; start ranks with mpirun "
+          "--bind-to none",
+          threads_, usable_cores(), node_cores());
     }
   }
 
@@ -133,7 +140,8 @@ class Run {
     phase_ = "training step 1";
     const runtime::Outcome outcome = trainer.run(
         {.step = [&](const runtime::StepRecord& record) { report_step(record, progress); },
-         .evaluation = [&](std::int64_t step, double loss) { report_evaluation(step, loss, progress); }},
+         .evaluation = [&](std::int64_t step,
+                           double loss) { report_evaluation(step, loss, progress); }},
         interrupted);
     progress.clear();
     return conclude(outcome);
@@ -144,12 +152,15 @@ class Run {
     if (!folder_) return;
     last_loss_ = record.result.loss;
     // The first step builds caches; it would spoil the estimate of the others.
-    if (record.step > 1) typical_seconds_ = typical_seconds_ > 0 ? 0.9 * typical_seconds_ + 0.1 * record.seconds : record.seconds;
+    if (record.step > 1)
+      typical_seconds_ =
+          typical_seconds_ > 0 ? 0.9 * typical_seconds_ + 0.1 * record.seconds : record.seconds;
     const double per_step = typical_seconds_ > 0 ? typical_seconds_ : record.seconds;
     const double eta = per_step * static_cast<double>(options_.steps - record.step);
     folder_->add_metrics(step_json(record, scale_));
     const std::int64_t interval = loaded_.config.train.log_interval;
-    const bool due = interval > 0 && (record.step % interval == 0 || record.step == 1 || record.step == options_.steps);
+    const bool due = interval > 0 && (record.step % interval == 0 || record.step == 1 ||
+                                      record.step == options_.steps);
     if (due || record.result.skipped) {
       progress.clear();
       kernels::log().info("{}", step_line(record, scale_, eta));
@@ -166,7 +177,8 @@ class Run {
 
   ExitCode conclude(runtime::Outcome outcome) {
     if (folder_) {
-      if (outcome == runtime::Outcome::stopped) kernels::log().warn("stopped by a signal after a whole step; nothing was saved");
+      if (outcome == runtime::Outcome::stopped)
+        kernels::log().warn("stopped by a signal after a whole step; nothing was saved");
       if (outcome == runtime::Outcome::diverged) {
         kernels::log().error("diverged: {} steps in a row had gradients that are not finite",
                              options_.max_skipped_steps + 1);
@@ -213,35 +225,44 @@ ExitCode run_train(const TrainArguments& arguments) {
 }
 
 // --tp 2 is short for --set parallel.tensor=2.
-void add_short(CLI::App& command, const char* flag, const char* key, std::vector<std::string>& settings) {
+void add_short(CLI::App& command, const char* flag, const char* key,
+               std::vector<std::string>& settings) {
   command.add_option_function<std::string>(
-      flag, [&settings, key](const std::string& value) { settings.push_back(std::string(key) + "=" + value); },
+      flag,
+      [&settings, key](const std::string& value) {
+        settings.push_back(std::string(key) + "=" + value);
+      },
       std::string("short for --set ") + key + "=N");
 }
 
 }  // namespace
 
 void add_train(CLI::App& app, Command& chosen) {
-  auto* command = app.add_subcommand("train", "trains a model on the ranks that started this program");
+  auto* command =
+      app.add_subcommand("train", "trains a model on the ranks that started this program");
   // Lives as long as the parser that fills it in.
   auto arguments = std::make_shared<TrainArguments>();
   command->add_option("config", arguments->path, "the run's TOML file")->required();
-  command->add_option("--set", arguments->settings, "section.key=value, wins over the file; repeatable")->allow_extra_args(false);
+  command
+      ->add_option("--set", arguments->settings,
+                   "section.key=value, wins over the file; repeatable")
+      ->allow_extra_args(false);
   add_short(*command, "--tp", "parallel.tensor", arguments->settings);
   add_short(*command, "--pp", "parallel.pipeline", arguments->settings);
   add_short(*command, "--dp", "parallel.data", arguments->settings);
   add_short(*command, "--cp", "parallel.context", arguments->settings);
   add_short(*command, "--ep", "parallel.expert", arguments->settings);
-  command->add_flag("--dry-run", arguments->dry_run, "checks the config, prints the plan and stops");
+  command->add_flag("--dry-run", arguments->dry_run,
+                    "checks the config, prints the plan and stops");
   command->footer(
       "Examples:\n"
       "  trireme train configs/quickstart.toml\n"
       "  mpirun -np 8 --bind-to none trireme train run.toml --dp 8 --set train.steps=1000\n"
       "  srun --mpi=pmix -n 16 trireme train run.toml\n"
-      "\nKeys of the config file, for --set:\n" + config_help());
-  command->callback([arguments, &chosen] {
-    chosen = [arguments] { return run_train(*arguments); };
-  });
+      "\nKeys of the config file, for --set:\n" +
+      config_help());
+  command->callback(
+      [arguments, &chosen] { chosen = [arguments] { return run_train(*arguments); }; });
 }
 
 }  // namespace trireme::launch

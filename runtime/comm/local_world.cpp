@@ -216,7 +216,8 @@ class LocalCommunicator final : public Communicator {
     const std::byte* first = bytes_of(peer(0)) + offset;
     Bytes total(first, first + part.bytes());
     for (int from = 1; from < size_; ++from) {
-      reduce_on_host(part.dtype, reduction, total.data(), bytes_of(peer(from)) + offset, part.size());
+      reduce_on_host(part.dtype, reduction, total.data(), bytes_of(peer(from)) + offset,
+                     part.size());
     }
     return total;
   }

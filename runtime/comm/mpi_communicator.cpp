@@ -168,7 +168,8 @@ class MpiCommunicator final : public Communicator {
     });
   }
 
-  void post_receive(std::vector<MPI_Request>& requests, std::byte* data, std::size_t bytes, int from) {
+  void post_receive(std::vector<MPI_Request>& requests, std::byte* data, std::size_t bytes,
+                    int from) {
     each_piece(data, bytes, [&](std::byte* piece, int count) {
       check(MPI_Irecv(piece, count, MPI_BYTE, from, kTag, group_.get(), &requests.emplace_back()));
     });
@@ -244,7 +245,8 @@ class MpiCommunicator final : public Communicator {
   void wait(std::span<MPI_Request> requests, const char* operation) const {
     Patience patience(options_.timeout, options_.spin);
     for (int done = 0; !done;) {
-      check(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE));
+      check(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done,
+                        MPI_STATUSES_IGNORE));
       if (!done && !patience.wait()) {
         throw CommunicationError("rank " + std::to_string(rank_) + " of group " + name_ +
                                  " waited " + std::to_string(options_.timeout.count()) +

@@ -9,7 +9,8 @@ namespace trireme::runtime {
 // sleeps, so that ranks that outnumber the cores leave them to those with work to do.
 class Patience {
  public:
-  Patience(std::chrono::milliseconds timeout, bool spin) : timeout_(timeout), spins_(spin ? 2000 : 20) {}
+  Patience(std::chrono::milliseconds timeout, bool spin)
+      : timeout_(timeout), spins_(spin ? 2000 : 20) {}
 
   // Call after a poll that found nothing. False once the timeout has passed.
   bool wait() {

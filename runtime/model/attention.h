@@ -22,7 +22,8 @@ class SelfAttention {
                 const models::Shape& shape, const RopeTable* rope, std::int64_t sequence);
 
   kernels::Tensor forward(kernels::Stream& stream, kernels::Tensor x, Saved& saved) const;
-  kernels::Tensor backward_input(kernels::Stream& stream, kernels::Tensor d_out, Saved& saved) const;
+  kernels::Tensor backward_input(kernels::Stream& stream, kernels::Tensor d_out,
+                                 Saved& saved) const;
   void backward_weight(kernels::Stream& stream, Saved saved) const;
 
  private:

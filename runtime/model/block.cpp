@@ -33,11 +33,13 @@ Tensor Block::forward(Stream& stream, Tensor x, Saved& saved) const {
 }
 
 Tensor Block::backward_input(Stream& stream, Tensor d_out, Saved& saved) const {
-  const Tensor d_second = feed_forward_.backward_input(stream, std::move(d_out), saved.feed_forward);
+  const Tensor d_second =
+      feed_forward_.backward_input(stream, std::move(d_out), saved.feed_forward);
   Tensor d_middle = second_norm_.backward(stream, saved.middle, d_second, saved.feed_forward.d_out,
                                           saved.second_norm);
   const Tensor d_first = attention_.backward_input(stream, std::move(d_middle), saved.attention);
-  Tensor d_x = first_norm_.backward(stream, saved.x, d_first, saved.attention.d_out, saved.first_norm);
+  Tensor d_x =
+      first_norm_.backward(stream, saved.x, d_first, saved.attention.d_out, saved.first_norm);
   saved.x.reset();
   saved.middle.reset();
   saved.first_norm = {};

@@ -24,7 +24,8 @@ class Block {
   kernels::Tensor forward(kernels::Stream& stream, kernels::Tensor x, Saved& saved) const;
 
   // Returns d_x, frees what the weight gradients do not need, and accumulates those of the norms.
-  kernels::Tensor backward_input(kernels::Stream& stream, kernels::Tensor d_out, Saved& saved) const;
+  kernels::Tensor backward_input(kernels::Stream& stream, kernels::Tensor d_out,
+                                 Saved& saved) const;
 
   // Accumulates the gradients of the matrices and biases, and frees the rest. May run any time
   // after backward_input, in the same order: a schedule fills idle time with it.

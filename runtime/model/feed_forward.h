@@ -21,7 +21,8 @@ class FeedForward {
               const models::Shape& shape);
 
   kernels::Tensor forward(kernels::Stream& stream, kernels::Tensor x, Saved& saved) const;
-  kernels::Tensor backward_input(kernels::Stream& stream, kernels::Tensor d_out, Saved& saved) const;
+  kernels::Tensor backward_input(kernels::Stream& stream, kernels::Tensor d_out,
+                                 Saved& saved) const;
   void backward_weight(kernels::Stream& stream, Saved saved) const;
 
  private:

@@ -26,14 +26,23 @@ Norm::Result Norm::forward(Stream& stream, View x, View residual, Saved& saved) 
   saved.scale = column();
   if (bias_) {
     saved.mean = column();
-    backend_.run(stream, kernels::LayerNorm{.x = x, .residual = residual, .sum = result.sum,
-                                            .weight = weight_.value, .bias = bias_.value,
-                                            .out = result.out, .mean = saved.mean,
-                                            .inv_std = saved.scale, .epsilon = epsilon_});
+    backend_.run(stream, kernels::LayerNorm{.x = x,
+                                            .residual = residual,
+                                            .sum = result.sum,
+                                            .weight = weight_.value,
+                                            .bias = bias_.value,
+                                            .out = result.out,
+                                            .mean = saved.mean,
+                                            .inv_std = saved.scale,
+                                            .epsilon = epsilon_});
   } else {
-    backend_.run(stream, kernels::RmsNorm{.x = x, .residual = residual, .sum = result.sum,
-                                          .weight = weight_.value, .out = result.out,
-                                          .inv_rms = saved.scale, .epsilon = epsilon_});
+    backend_.run(stream, kernels::RmsNorm{.x = x,
+                                          .residual = residual,
+                                          .sum = result.sum,
+                                          .weight = weight_.value,
+                                          .out = result.out,
+                                          .inv_rms = saved.scale,
+                                          .epsilon = epsilon_});
   }
   return result;
 }
@@ -43,15 +52,23 @@ Tensor Norm::backward(Stream& stream, View normalized, View d_out, View d_residu
   Tensor d_x =
       backend_.allocate(stream, normalized.shape(), normalized.dtype, Category::activations);
   if (bias_) {
-    backend_.run(stream, kernels::LayerNormBackward{
-                             .x = normalized, .weight = weight_.value, .mean = saved.mean,
-                             .inv_std = saved.scale, .d_out = d_out, .d_residual = d_residual,
-                             .d_x = d_x, .d_weight = weight_.gradient, .d_bias = bias_.gradient});
+    backend_.run(stream, kernels::LayerNormBackward{.x = normalized,
+                                                    .weight = weight_.value,
+                                                    .mean = saved.mean,
+                                                    .inv_std = saved.scale,
+                                                    .d_out = d_out,
+                                                    .d_residual = d_residual,
+                                                    .d_x = d_x,
+                                                    .d_weight = weight_.gradient,
+                                                    .d_bias = bias_.gradient});
   } else {
-    backend_.run(stream, kernels::RmsNormBackward{
-                             .x = normalized, .weight = weight_.value, .inv_rms = saved.scale,
-                             .d_out = d_out, .d_residual = d_residual, .d_x = d_x,
-                             .d_weight = weight_.gradient});
+    backend_.run(stream, kernels::RmsNormBackward{.x = normalized,
+                                                  .weight = weight_.value,
+                                                  .inv_rms = saved.scale,
+                                                  .d_out = d_out,
+                                                  .d_residual = d_residual,
+                                                  .d_x = d_x,
+                                                  .d_weight = weight_.gradient});
   }
   return d_x;
 }

@@ -25,7 +25,8 @@ class Norm {
        const models::Shape& shape);
 
   // Of x + residual, or of x if `residual` is nothing.
-  Result forward(kernels::Stream& stream, kernels::View x, kernels::View residual, Saved& saved) const;
+  Result forward(kernels::Stream& stream, kernels::View x, kernels::View residual,
+                 Saved& saved) const;
 
   // Returns the gradient of what was normalized, plus d_residual if that is given. Adds to the
   // gradients of weight and bias right away: there is no product worth putting off.

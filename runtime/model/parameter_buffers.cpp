@@ -36,9 +36,9 @@ ParameterBuffers::ParameterBuffers(kernels::Backend& backend, kernels::Stream& s
   const std::int64_t multiple = options.shards * kShardAlignment;
   for (std::int64_t& size : sizes) {
     size = (size + multiple - 1) / multiple * multiple;
-    buckets_.push_back({.values = allocate(size, options.dtype, Category::parameters),
-                        .gradients = allocate(size, kernels::accumulator_of(options.dtype),
-                                              Category::gradients)});
+    buckets_.push_back(
+        {.values = allocate(size, options.dtype, Category::parameters),
+         .gradients = allocate(size, kernels::accumulator_of(options.dtype), Category::gradients)});
   }
 }
 

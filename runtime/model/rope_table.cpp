@@ -8,7 +8,8 @@ namespace {
 
 template <class Number>
 kernels::Tensor table(kernels::Backend& backend, kernels::Stream& stream, kernels::Dtype dtype,
-                      const std::vector<double>& angles, kernels::Shape shape, double (*of)(double)) {
+                      const std::vector<double>& angles, kernels::Shape shape,
+                      double (*of)(double)) {
   std::vector<Number> values;
   for (const double angle : angles) values.push_back(static_cast<Number>(of(angle)));
   auto tensor = backend.allocate(stream, shape, dtype, kernels::Category::workspace);

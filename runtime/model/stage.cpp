@@ -65,7 +65,8 @@ void Stage::backward_weight(Stream& stream, Saved saved, const UnitCallback& aft
   }
 }
 
-Tensor Stage::backward(Stream& stream, Tensor d_out, Saved saved, const UnitCallback& after_unit) const {
+Tensor Stage::backward(Stream& stream, Tensor d_out, Saved saved,
+                       const UnitCallback& after_unit) const {
   if (head_) {
     d_out = head_->backward_input(stream, saved.head);
     head_->backward_weight(stream, std::move(saved.head));

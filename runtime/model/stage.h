@@ -49,7 +49,8 @@ class Stage {
 
   // `d_out` is what the stage above returned, nothing for the head. Returns the gradient of x,
   // nothing for the embedding.
-  kernels::Tensor backward_input(kernels::Stream& stream, kernels::Tensor d_out, Saved& saved) const;
+  kernels::Tensor backward_input(kernels::Stream& stream, kernels::Tensor d_out,
+                                 Saved& saved) const;
 
   // Any time after backward_input. Calls `after_unit` when a unit's gradients are complete, as far
   // as this micro-batch goes.

@@ -19,14 +19,17 @@ TokenEmbedding::TokenEmbedding(kernels::Backend& backend, const ParameterBuffers
 Tensor TokenEmbedding::forward(Stream& stream, View tokens) const {
   Tensor out = backend_.allocate(stream, {tokens.rows, table_.value.columns}, table_.value.dtype,
                                  Category::activations);
-  backend_.run(stream, kernels::Embedding{.ids = tokens, .table = table_.value,
-                                          .positions = positions_.value, .out = out,
+  backend_.run(stream, kernels::Embedding{.ids = tokens,
+                                          .table = table_.value,
+                                          .positions = positions_.value,
+                                          .out = out,
                                           .sequence = sequence_});
   return out;
 }
 
 void TokenEmbedding::backward_weight(Stream& stream, View tokens, View d_out) const {
-  backend_.run(stream, kernels::EmbeddingBackward{.ids = tokens, .d_out = d_out,
+  backend_.run(stream, kernels::EmbeddingBackward{.ids = tokens,
+                                                  .d_out = d_out,
                                                   .d_table = table_.gradient,
                                                   .d_positions = positions_.gradient,
                                                   .sequence = sequence_});
@@ -66,18 +69,24 @@ void Head::evaluate(Stream& stream, Tensor x, const Target& target) const {
   cross_entropy(stream, logits, target, /*with_gradient=*/false);
 }
 
-void Head::cross_entropy(Stream& stream, View logits, const Target& target, bool with_gradient) const {
+void Head::cross_entropy(Stream& stream, View logits, const Target& target,
+                         bool with_gradient) const {
   const auto column = [&] {
     return backend_.allocate(stream, {logits.rows, 1}, kernels::accumulator_of(logits.dtype),
                              Category::activations);
   };
   const Tensor maximum = column(), sum_exp = column(), target_logit = column();
-  backend_.run(stream, kernels::CrossEntropyStatistics{.logits = logits, .targets = target.tokens,
-                                                       .maximum = maximum, .sum_exp = sum_exp,
+  backend_.run(stream, kernels::CrossEntropyStatistics{.logits = logits,
+                                                       .targets = target.tokens,
+                                                       .maximum = maximum,
+                                                       .sum_exp = sum_exp,
                                                        .target_logit = target_logit});
-  backend_.run(stream, kernels::CrossEntropy{.logits = logits, .targets = target.tokens,
-                                             .maximum = maximum, .sum_exp = sum_exp,
-                                             .target_logit = target_logit, .loss = target.loss,
+  backend_.run(stream, kernels::CrossEntropy{.logits = logits,
+                                             .targets = target.tokens,
+                                             .maximum = maximum,
+                                             .sum_exp = sum_exp,
+                                             .target_logit = target_logit,
+                                             .loss = target.loss,
                                              .gradient_scale = target.gradient_scale,
                                              .with_gradient = with_gradient});
 }

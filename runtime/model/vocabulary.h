@@ -10,8 +10,7 @@ namespace trireme::runtime {
 // Tokens in, vectors out: the first unit of a model.
 class TokenEmbedding {
  public:
-  TokenEmbedding(kernels::Backend& backend, const ParameterBuffers& buffers,
-                 std::int64_t sequence);
+  TokenEmbedding(kernels::Backend& backend, const ParameterBuffers& buffers, std::int64_t sequence);
 
   // tokens is (tokens, 1) of int32.
   kernels::Tensor forward(kernels::Stream& stream, kernels::View tokens) const;
@@ -44,7 +43,8 @@ class Head {
 
   Head(kernels::Backend& backend, const ParameterBuffers& buffers, const models::Shape& shape);
 
-  void forward(kernels::Stream& stream, kernels::Tensor x, const Target& target, Saved& saved) const;
+  void forward(kernels::Stream& stream, kernels::Tensor x, const Target& target,
+               Saved& saved) const;
   kernels::Tensor backward_input(kernels::Stream& stream, Saved& saved) const;
   void backward_weight(kernels::Stream& stream, Saved saved) const;
 

@@ -30,7 +30,8 @@ DataParallel::DataParallel(kernels::Backend& backend, Stream& compute, Parameter
     Bucket& bucket = buckets_[static_cast<std::size_t>(b)];
     bucket.values = buffers.values(b);
     bucket.gradients = buffers.gradients(b);
-    const std::int64_t count = sharded() ? bucket.values.columns / group.size() : bucket.values.columns;
+    const std::int64_t count =
+        sharded() ? bucket.values.columns / group.size() : bucket.values.columns;
     const std::int64_t first = sharded() ? count * group.rank() : 0;
     bucket.owned_values = bucket.values.column_range(first, count);
     bucket.owned_gradients = bucket.gradients.column_range(first, count);
@@ -96,9 +97,11 @@ Totals DataParallel::reduce_totals(View loss, bool stop) {
   const View totals = totals_;
   backend_.run(compute_, kernels::Convert{.x = loss, .out = totals.column_range(0, 1)});
   backend_.run(compute_, kernels::Fill{.out = totals.column_range(1, 1), .value = 0});
-  backend_.run(compute_, kernels::Fill{.out = totals.column_range(2, 1), .value = stop ? 1.0 : 0.0});
+  backend_.run(compute_,
+               kernels::Fill{.out = totals.column_range(2, 1), .value = stop ? 1.0 : 0.0});
   for (const Bucket& bucket : buckets_) {
-    // Each element is counted by one rank: the owner, or with whole copies the one whose turn it is.
+    // Each element is counted by one rank: the owner, or with whole copies the one whose turn it
+    // is.
     const std::int64_t part = bucket.gradients.columns / group_.size();
     const View counted = bucket.gradients.column_range(part * group_.rank(), part);
     backend_.run(compute_, kernels::SquaredNorm{.x = counted, .out = totals.column_range(1, 1)});

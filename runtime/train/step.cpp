@@ -33,7 +33,8 @@ std::vector<HostBatch> read_all(const Batches& batches, std::int64_t first_sampl
 }  // namespace
 
 TrainingStep::TrainingStep(kernels::Backend& backend, kernels::Stream& compute, const Stage& stage,
-                           DataParallel& data_parallel, double clip_norm, optim::LossScale loss_scale)
+                           DataParallel& data_parallel, double clip_norm,
+                           optim::LossScale loss_scale)
     : backend_(backend),
       compute_(compute),
       stage_(stage),
@@ -42,8 +43,8 @@ TrainingStep::TrainingStep(kernels::Backend& backend, kernels::Stream& compute, 
       loss_scale_(loss_scale),
       loss_(backend.allocate(compute, {1, 1}, Dtype::f64, Category::workspace)) {}
 
-StepResult TrainingStep::run(const Batches& batches, std::int64_t first_sample, double learning_rate,
-                             bool stop) {
+StepResult TrainingStep::run(const Batches& batches, std::int64_t first_sample,
+                             double learning_rate, bool stop) {
   StepResult result{.loss_scale = loss_scale_.value()};
   const double targets = target_count(batches);
   const auto start = std::chrono::steady_clock::now();
@@ -56,7 +57,8 @@ StepResult TrainingStep::run(const Batches& batches, std::int64_t first_sample, 
     const bool last = &host == &samples.back();
     loaded.push_back(load(std::move(host)));
     Stage::Saved saved;
-    stage_.forward(compute_, {}, micro_batch(loaded.back(), result.loss_scale / targets), saved, gather());
+    stage_.forward(compute_, {}, micro_batch(loaded.back(), result.loss_scale / targets), saved,
+                   gather());
     stage_.backward(compute_, {}, std::move(saved), [&](int unit) {
       if (last) data_parallel_.gradients_complete(unit);
     });
@@ -87,8 +89,8 @@ double TrainingStep::evaluate(const Batches& batches, std::int64_t first_sample)
 TrainingStep::Loaded TrainingStep::load(HostBatch host) {
   Loaded loaded{.host = std::move(host), .tokens = {}, .targets = {}};
   const auto upload = [&](const std::vector<std::int32_t>& ids) {
-    auto tensor = backend_.allocate(compute_, {static_cast<std::int64_t>(ids.size()), 1}, Dtype::i32,
-                                    Category::activations);
+    auto tensor = backend_.allocate(compute_, {static_cast<std::int64_t>(ids.size()), 1},
+                                    Dtype::i32, Category::activations);
     backend_.upload(compute_, std::as_bytes(std::span(ids)), tensor);
     return tensor;
   };

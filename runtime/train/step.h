@@ -27,7 +27,8 @@ class TrainingStep {
 
   // The samples from `first_sample`. Collective over the data-parallel group. Blocks until the
   // result is known; the update may still be on its way.
-  StepResult run(const Batches& batches, std::int64_t first_sample, double learning_rate, bool stop);
+  StepResult run(const Batches& batches, std::int64_t first_sample, double learning_rate,
+                 bool stop);
 
   // The mean loss of the samples from `first_sample`, without learning from them. Collective.
   double evaluate(const Batches& batches, std::int64_t first_sample);

@@ -17,8 +17,8 @@ Trainer::Trainer(kernels::Backend& backend, Communicator& world, const data::Sam
       ParameterBuffers::Options{.dtype = options.compute,
                                 .shards = group.size(),
                                 .bucket_elements = options.bucket_elements});
-  data_parallel_ = std::make_unique<DataParallel>(backend, *compute_, *buffers_, group,
-                                                  options.data_parallel);
+  data_parallel_ =
+      std::make_unique<DataParallel>(backend, *compute_, *buffers_, group, options.data_parallel);
   data_parallel_->initialize(options.seed);
   const StageLayers whole{.first = 0,
                           .count = static_cast<int>(options.model.num_hidden_layers),
@@ -37,9 +37,10 @@ Outcome Trainer::run(const TrainerObserver& observer, const std::atomic<bool>& s
   for (record.step = 1; record.step <= options_.steps; ++record.step) {
     const auto start = std::chrono::steady_clock::now();
     record.learning_rate = options_.learning_rate.at(record.step);
-    record.result = step_->run(train_, (record.step - 1) * options_.global_batch,
-                               record.learning_rate, stop);
-    record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    record.result =
+        step_->run(train_, (record.step - 1) * options_.global_batch, record.learning_rate, stop);
+    record.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     record.skipped_steps += record.result.skipped;
     record.memory = backend_.memory();
     observer.step(record);

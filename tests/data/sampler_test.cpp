@@ -206,7 +206,8 @@ TEST_F(Split, CutsAtTheStartOfADocument) {
   const auto file = stream("a", 0, {30, 30, 30, 10});
   EXPECT_EQ(split(*file, 0.1), (std::pair<Range, Range>{{0, 90}, {90, 100}}));
   EXPECT_EQ(split(*file, 0.2), (std::pair<Range, Range>{{0, 90}, {90, 100}}));
-  EXPECT_EQ(split(*file, 0.05), (std::pair<Range, Range>{{0, 95}, {95, 100}})) << "the next start is too far";
+  EXPECT_EQ(split(*file, 0.05), (std::pair<Range, Range>{{0, 95}, {95, 100}}))
+      << "the next start is too far";
   EXPECT_EQ(split(*file, 0.45), (std::pair<Range, Range>{{0, 60}, {60, 100}}));
   EXPECT_EQ(split(*file, 0), (std::pair<Range, Range>{{0, 100}, {100, 100}}));
 }

@@ -47,9 +47,11 @@ TEST_P(OperationTest, Matmul) {
         const Tensor a = transpose_a ? random(inner, rows, 1) : random(rows, inner, 1);
         const Tensor b = transpose_b ? random(columns, inner, 2) : random(inner, columns, 2);
         const Tensor bias = random(1, columns, 3);
-        const Tensor out = accumulate ? random(rows, columns, 4) : device.filled({rows, columns}, GetParam(), NAN);
+        const Tensor out =
+            accumulate ? random(rows, columns, 4) : device.filled({rows, columns}, GetParam(), NAN);
         const Values x = device.values(a), y = device.values(b), z = device.values(bias);
-        Values expected = accumulate ? device.values(out) : Values(static_cast<std::size_t>(rows * columns), 0.0);
+        Values expected =
+            accumulate ? device.values(out) : Values(static_cast<std::size_t>(rows * columns), 0.0);
         for (std::int64_t r = 0; r < rows; ++r) {
           for (std::int64_t c = 0; c < columns; ++c) {
             double& sum = expected[static_cast<std::size_t>(r * columns + c)];
@@ -60,8 +62,13 @@ TEST_P(OperationTest, Matmul) {
             }
           }
         }
-        device.run(Matmul{.a = a, .b = b, .out = out, .bias = bias, .transpose_a = transpose_a,
-                          .transpose_b = transpose_b, .accumulate = accumulate});
+        device.run(Matmul{.a = a,
+                          .b = b,
+                          .out = out,
+                          .bias = bias,
+                          .transpose_a = transpose_a,
+                          .transpose_b = transpose_b,
+                          .accumulate = accumulate});
         expect_near(out, expected);
       }
     }
@@ -123,13 +130,26 @@ TEST_P(OperationTest, NormsWithResidual) {
       layer.push_back(w[column] * (s - mean) / std::sqrt(variance + 1e-3) + z[column]);
     }
   }
-  const Tensor sum = like(x), out = like(x), scale = accumulator(rows, 1), mean = accumulator(rows, 1);
-  device.run(RmsNorm{.x = x, .residual = residual, .sum = sum, .weight = weight, .out = out,
-                     .inv_rms = scale, .epsilon = 1e-3});
+  const Tensor sum = like(x), out = like(x), scale = accumulator(rows, 1),
+               mean = accumulator(rows, 1);
+  device.run(RmsNorm{.x = x,
+                     .residual = residual,
+                     .sum = sum,
+                     .weight = weight,
+                     .out = out,
+                     .inv_rms = scale,
+                     .epsilon = 1e-3});
   expect_near(sum, sums);
   expect_near(out, rms);
-  device.run(LayerNorm{.x = x, .residual = residual, .sum = sum, .weight = weight, .bias = bias,
-                       .out = out, .mean = mean, .inv_std = scale, .epsilon = 1e-3});
+  device.run(LayerNorm{.x = x,
+                       .residual = residual,
+                       .sum = sum,
+                       .weight = weight,
+                       .bias = bias,
+                       .out = out,
+                       .mean = mean,
+                       .inv_std = scale,
+                       .epsilon = 1e-3});
   expect_near(sum, sums);
   expect_near(out, layer);
 }
@@ -141,7 +161,8 @@ TEST_P(OperationTest, SwiGluAndGelu) {
   Values swiglu, gelu;
   for (std::size_t i = 0; i < g.size(); ++i) {
     swiglu.push_back(g[i] / (1 + std::exp(-g[i])) * u[i]);
-    gelu.push_back(0.5 * g[i] * (1 + std::tanh(std::sqrt(2 / M_PI) * (g[i] + 0.044715 * g[i] * g[i] * g[i]))));
+    gelu.push_back(0.5 * g[i] *
+                   (1 + std::tanh(std::sqrt(2 / M_PI) * (g[i] + 0.044715 * g[i] * g[i] * g[i]))));
   }
   const Tensor out = device.filled({23, 17}, GetParam(), NAN);
   device.run(SwiGlu{.gate = gate, .up = up, .out = out});
@@ -161,7 +182,9 @@ Values attention(const Values& q, const Values& k, const Values& v, AttentionSha
       const auto key = [&](std::int64_t j, std::int64_t c) {
         return static_cast<std::size_t>((j * shape.kv_heads + h / group) * dim + c);
       };
-      const auto query = [&](std::int64_t c) { return static_cast<std::size_t>((t * shape.heads + h) * dim + c); };
+      const auto query = [&](std::int64_t c) {
+        return static_cast<std::size_t>((t * shape.heads + h) * dim + c);
+      };
       Values scores;
       for (std::int64_t j = first; j <= t; ++j) {
         double score = 0;
@@ -182,20 +205,29 @@ Values attention(const Values& q, const Values& k, const Values& v, AttentionSha
 }
 
 TEST_P(OperationTest, AttentionOfManyShapes) {
-  for (const AttentionShape shape : {AttentionShape{1, 2, 1, 8}, AttentionShape{7, 4, 2, 16},
-                                     AttentionShape{64, 2, 2, 24}, AttentionShape{65, 3, 1, 32},
-                                     AttentionShape{130, 4, 4, 20}, AttentionShape{300, 2, 1, 64}}) {
-    SCOPED_TRACE(testing::Message() << "sequence " << shape.sequence << " head_dim " << shape.head_dim);
+  for (const AttentionShape shape :
+       {AttentionShape{1, 2, 1, 8}, AttentionShape{7, 4, 2, 16}, AttentionShape{64, 2, 2, 24},
+        AttentionShape{65, 3, 1, 32}, AttentionShape{130, 4, 4, 20},
+        AttentionShape{300, 2, 1, 64}}) {
+    SCOPED_TRACE(testing::Message()
+                 << "sequence " << shape.sequence << " head_dim " << shape.head_dim);
     const std::int64_t tokens = 2 * shape.sequence;
     const Tensor q = random(tokens, shape.heads * shape.head_dim, 1);
     const Tensor kv = random(tokens, 2 * shape.kv_heads * shape.head_dim, 2);
     const View k = kv.view().column_range(0, shape.kv_heads * shape.head_dim);
-    const View v = kv.view().column_range(shape.kv_heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+    const View v =
+        kv.view().column_range(shape.kv_heads * shape.head_dim, shape.kv_heads * shape.head_dim);
     Values expected_log_sum_exp;
     const Values expected = attention(device.values(q), device.values(k), device.values(v), shape,
                                       tokens, 0.5, &expected_log_sum_exp);
     const Tensor out = like(q), log_sum_exp = accumulator(tokens, shape.heads);
-    device.run(Attention{.q = q, .k = k, .v = v, .out = out, .log_sum_exp = log_sum_exp, .shape = shape, .scale = 0.5});
+    device.run(Attention{.q = q,
+                         .k = k,
+                         .v = v,
+                         .out = out,
+                         .log_sum_exp = log_sum_exp,
+                         .shape = shape,
+                         .scale = 0.5});
     expect_near(out, expected);
     expect_near(log_sum_exp, expected_log_sum_exp);
   }
@@ -230,16 +262,20 @@ TEST_P(OperationTest, EmbeddingAddsPositionsAndItsBackwardSumsRepeats) {
   const Tensor table = random(11, 70, 1), positions = random(4, 70, 2);
   const Tensor ids = device.ids({3, 10, 3, 0, 7, 3, 99, 1});  // 99 is another rank's
   const Tensor out = device.filled({8, 70}, GetParam(), NAN);
-  device.run(Embedding{.ids = ids, .table = table, .positions = positions, .out = out, .sequence = 4});
+  device.run(
+      Embedding{.ids = ids, .table = table, .positions = positions, .out = out, .sequence = 4});
   const std::vector<std::size_t> rows{3, 10, 3, 0, 7, 3, 99, 1};
   const Values t = device.values(table), p = device.values(positions);
   Values expected;
   for (std::size_t r = 0; r < 8; ++r) {
-    for (std::size_t c = 0; c < 70; ++c) expected.push_back((rows[r] < 11 ? t[rows[r] * 70 + c] : 0) + p[r % 4 * 70 + c]);
+    for (std::size_t c = 0; c < 70; ++c)
+      expected.push_back((rows[r] < 11 ? t[rows[r] * 70 + c] : 0) + p[r % 4 * 70 + c]);
   }
   expect_near(out, expected);
-  const Tensor d_out = random(8, 70, 3), d_table = accumulator(11, 70, 0), d_positions = accumulator(4, 70, 0);
-  device.run(EmbeddingBackward{.ids = ids, .d_out = d_out, .d_table = d_table, .d_positions = d_positions, .sequence = 4});
+  const Tensor d_out = random(8, 70, 3), d_table = accumulator(11, 70, 0),
+               d_positions = accumulator(4, 70, 0);
+  device.run(EmbeddingBackward{
+      .ids = ids, .d_out = d_out, .d_table = d_table, .d_positions = d_positions, .sequence = 4});
   const Values d = device.values(d_out);
   Values by_id(11 * 70, 0.0), by_position(4 * 70, 0.0);
   for (std::size_t r = 0; r < 8; ++r) {
@@ -270,11 +306,20 @@ TEST_P(OperationTest, CrossEntropyOfTargetsAndOfNone) {
     }
   }
   const Tensor ids = device.ids(targets), sum = device.filled({1, 1}, Dtype::f64, 0.25);
-  const Tensor maximum = accumulator(tokens, 1), sum_exp = accumulator(tokens, 1), own = accumulator(tokens, 1);
-  device.run(CrossEntropyStatistics{.logits = logits, .targets = ids, .maximum = maximum,
-                                    .sum_exp = sum_exp, .target_logit = own});
-  device.run(CrossEntropy{.logits = logits, .targets = ids, .maximum = maximum, .sum_exp = sum_exp,
-                          .target_logit = own, .loss = sum, .gradient_scale = 0.1});
+  const Tensor maximum = accumulator(tokens, 1), sum_exp = accumulator(tokens, 1),
+               own = accumulator(tokens, 1);
+  device.run(CrossEntropyStatistics{.logits = logits,
+                                    .targets = ids,
+                                    .maximum = maximum,
+                                    .sum_exp = sum_exp,
+                                    .target_logit = own});
+  device.run(CrossEntropy{.logits = logits,
+                          .targets = ids,
+                          .maximum = maximum,
+                          .sum_exp = sum_exp,
+                          .target_logit = own,
+                          .loss = sum,
+                          .gradient_scale = 0.1});
   EXPECT_NEAR(device.values(sum)[0], loss, tolerance(GetParam()) * loss);
   expect_near(logits, gradient);
 }
@@ -287,46 +332,24 @@ TEST_P(OperationTest, SquaredNormAddsUp) {
   EXPECT_NEAR(device.values(out)[0], expected, 1e-10 * expected);
 }
 
-INSTANTIATE_TEST_SUITE_P(Dtypes, OperationTest, testing::Values(Dtype::f32, Dtype::f64, Dtype::bf16, Dtype::f16),
+INSTANTIATE_TEST_SUITE_P(Dtypes, OperationTest,
+                         testing::Values(Dtype::f32, Dtype::f64, Dtype::bf16, Dtype::f16),
                          [](const auto& dtype) { return std::string(name_of(dtype.param)); });
-
-TEST(AdamW, FollowsItsDefinitionAndRoundsTheParameter) {
-  Device device;
-  const std::int64_t n = 10001;
-  const Tensor master = device.random({1, n}, Dtype::f32, 1), gradient = device.random({1, n}, Dtype::f32, 2);
-  const Tensor m = device.filled({1, n}, Dtype::f32, 0), v = device.filled({1, n}, Dtype::f32, 0);
-  const Tensor parameter = device.filled({1, n}, Dtype::bf16, NAN);
-  Values w = device.values(master), first(w.size(), 0.0), second(w.size(), 0.0);
-  const Values g = device.values(gradient);
-  for (std::int64_t step = 1; step <= 3; ++step) {
-    device.run(AdamW{.master = master, .first_moment = m, .second_moment = v, .gradient = gradient,
-                     .parameter = parameter, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.95,
-                     .epsilon = 1e-8, .weight_decay = 0.1, .gradient_scale = 0.5, .step = step});
-    for (std::size_t i = 0; i < w.size(); ++i) {
-      first[i] = 0.9 * first[i] + 0.1 * 0.5 * g[i];
-      second[i] = 0.95 * second[i] + 0.05 * 0.25 * g[i] * g[i];
-      const double mean = first[i] / (1 - std::pow(0.9, static_cast<double>(step)));
-      const double spread = second[i] / (1 - std::pow(0.95, static_cast<double>(step)));
-      w[i] -= 0.01 * (mean / (std::sqrt(spread) + 1e-8) + 0.1 * w[i]);
-    }
-  }
-  EXPECT_LE(relative_error(device.values(master), w), 1e-6);
-  const Values stored = device.values(parameter), exact = device.values(master);
-  for (std::size_t i = 0; i < stored.size(); ++i) {
-    EXPECT_EQ(stored[i], static_cast<double>(static_cast<float>(Bf16(static_cast<float>(exact[i])))));
-  }
-}
 
 TEST(Operations, GiveTheSameBitsOnAnyNumberOfThreads) {
   Values first;
   for (const int threads : {1, 2, 3}) {
     Device device(threads);
-    const Tensor x = device.random({200, 96}, Dtype::f32, 1), d = device.random({200, 96}, Dtype::f32, 2);
-    const Tensor weight = device.random({1, 96}, Dtype::f32, 3), scale = device.empty({200, 1}, Dtype::f32);
-    const Tensor out = device.empty({200, 96}, Dtype::f32), sum = device.filled({1, 96}, Dtype::f32, 0);
+    const Tensor x = device.random({200, 96}, Dtype::f32, 1),
+                 d = device.random({200, 96}, Dtype::f32, 2);
+    const Tensor weight = device.random({1, 96}, Dtype::f32, 3),
+                 scale = device.empty({200, 1}, Dtype::f32);
+    const Tensor out = device.empty({200, 96}, Dtype::f32),
+                 sum = device.filled({1, 96}, Dtype::f32, 0);
     const Tensor norm = device.filled({1, 1}, Dtype::f64, 0);
     device.run(RmsNorm{.x = x, .weight = weight, .out = out, .inv_rms = scale});
-    device.run(RmsNormBackward{.x = x, .weight = weight, .inv_rms = scale, .d_out = d, .d_x = out, .d_weight = sum});
+    device.run(RmsNormBackward{
+        .x = x, .weight = weight, .inv_rms = scale, .d_out = d, .d_x = out, .d_weight = sum});
     device.run(SquaredNorm{.x = out, .out = norm});
     Values all = device.values(out);
     for (const View view : {View(sum), View(norm)}) {

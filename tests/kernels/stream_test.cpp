@@ -76,8 +76,10 @@ TEST(Stream, AnEventIsReachedWhenTheWorkBeforeItIsDone) {
 TEST(Memory, CountsBytesByCategoryAndKeepsPeaks) {
   test::Device device;
   {
-    const Tensor a = device.backend->allocate(*device.stream, {1, 100}, Dtype::f32, Category::activations);
-    const Tensor b = device.backend->allocate(*device.stream, {1, 50}, Dtype::f32, Category::optimizer);
+    const Tensor a =
+        device.backend->allocate(*device.stream, {1, 100}, Dtype::f32, Category::activations);
+    const Tensor b =
+        device.backend->allocate(*device.stream, {1, 50}, Dtype::f32, Category::optimizer);
     EXPECT_EQ(device.backend->memory().of(Category::activations).current, 400);
     EXPECT_EQ(device.backend->memory().of(Category::optimizer).current, 200);
     EXPECT_EQ(device.backend->memory().total.current, 600);
@@ -106,7 +108,9 @@ TEST(Memory, SurvivesWorkStillEnqueuedWhenATensorIsDropped) {
   const Tensor out = device.empty({1, 1000}, Dtype::f64);
   {
     const Tensor a = device.filled({1, 1000}, Dtype::f64, 3);
-    host(*device.stream).enqueue([] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); });
+    host(*device.stream).enqueue([] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    });
     device.run(Add{.a = a, .b = a, .out = out});
   }
   const Tensor b = device.filled({1, 1000}, Dtype::f64, 100);

@@ -44,7 +44,8 @@ inline void all_reduce_sums(Device& device, Communicator& world) {
 }
 
 inline void all_reduce_finds_the_maximum_and_keeps_nan(Device& device, Communicator& world) {
-  const Tensor data = device.tensor({1, 3}, Dtype::f32, {1.0 * world.rank(), -1.0 * world.rank(), 5});
+  const Tensor data =
+      device.tensor({1, 3}, Dtype::f32, {1.0 * world.rank(), -1.0 * world.rank(), 5});
   world.all_reduce(*device.stream, data, Reduction::maximum);
   EXPECT_EQ(device.values(data), (std::vector<double>{world.size() - 1.0, 0, 5}));
   const Tensor poisoned = device.filled({1, 1}, Dtype::f32, world.rank() == 0 ? NAN : 1);

@@ -17,12 +17,18 @@ class LocalWorldTest : public testing::TestWithParam<int> {
 
 TEST_P(LocalWorldTest, SumsOverAllRanks) { holds(test::all_reduce_sums); }
 TEST_P(LocalWorldTest, FindsTheMaximum) { holds(test::all_reduce_finds_the_maximum_and_keeps_nan); }
-TEST_P(LocalWorldTest, ReducesAndScatters) { holds(test::reduce_scatter_then_all_gather_is_all_reduce); }
-TEST_P(LocalWorldTest, ReducesAndScattersInPlace) { holds(test::reduce_scatter_and_all_gather_work_in_place); }
+TEST_P(LocalWorldTest, ReducesAndScatters) {
+  holds(test::reduce_scatter_then_all_gather_is_all_reduce);
+}
+TEST_P(LocalWorldTest, ReducesAndScattersInPlace) {
+  holds(test::reduce_scatter_and_all_gather_work_in_place);
+}
 TEST_P(LocalWorldTest, Broadcasts) { holds(test::broadcast_copies_from_the_root); }
 TEST_P(LocalWorldTest, TransposesBetweenRanks) { holds(test::all_to_all_transposes); }
 TEST_P(LocalWorldTest, ExchangesAroundARing) { holds(test::neighbors_exchange_around_a_ring); }
-TEST_P(LocalWorldTest, KeepsTheOrderOfMessages) { holds(test::sends_and_receives_keep_their_order); }
+TEST_P(LocalWorldTest, KeepsTheOrderOfMessages) {
+  holds(test::sends_and_receives_keep_their_order);
+}
 TEST_P(LocalWorldTest, Splits) { holds(test::split_forms_groups_in_rank_order); }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, LocalWorldTest, testing::Values(1, 2, 3, 4));
@@ -39,7 +45,8 @@ TEST(LocalWorld, FailsWithATimeoutWhenAPeerIsLate) {
 TEST(LocalWorld, RefusesAMessageOfAnotherSize) {
   auto world = make_local_world(2, {.timeout = std::chrono::seconds(5)});
   test::Device device;
-  const auto small = device.filled({1, 1}, kernels::Dtype::f32, 1), large = device.filled({1, 2}, kernels::Dtype::f32, 1);
+  const auto small = device.filled({1, 1}, kernels::Dtype::f32, 1),
+             large = device.filled({1, 2}, kernels::Dtype::f32, 1);
   world[0]->send(*device.stream, small, 1);
   world[1]->receive(*device.stream, large, 0);
   EXPECT_THROW(device.stream->synchronize(), CommunicationError);

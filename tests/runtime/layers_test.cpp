@@ -38,7 +38,8 @@ class LayerTest : public testing::Test {
   Tensor copy(View view) { return device.tensor(view.shape(), view.dtype, device.values(view)); }
 
   // Compares `gradient` with the change of `objective` as elements of `view` move.
-  void expect_slope(View view, View gradient, const std::function<double()>& objective, const std::string& what) {
+  void expect_slope(View view, View gradient, const std::function<double()>& objective,
+                    const std::string& what) {
     const auto claimed = device.values(gradient);
     auto values = device.values(view);
     std::vector<double> measured, at;
@@ -65,7 +66,8 @@ class LayerTest : public testing::Test {
     EXPECT_TRUE(error <= 1e-6 || size < 1e-12) << what << ": " << error;
   }
 
-  void expect_parameter_slopes(const std::string& prefix, const std::function<double()>& objective) {
+  void expect_parameter_slopes(const std::string& prefix,
+                               const std::function<double()>& objective) {
     int found = 0;
     for (const auto& slot : buffers->slots()) {
       if (!slot.parameter.name.starts_with(prefix)) continue;
@@ -113,7 +115,8 @@ TEST_P(FamilyTest, AttentionGradients) {
   };
   SelfAttention::Saved saved;
   attention.forward(*device.stream, copy(x), saved);
-  const Tensor d_x = attention.backward_input(*device.stream, weights({kTokens, shape.hidden_size}), saved);
+  const Tensor d_x =
+      attention.backward_input(*device.stream, weights({kTokens, shape.hidden_size}), saved);
   attention.backward_weight(*device.stream, std::move(saved));
   expect_slope(x, d_x, objective, "x");
   expect_parameter_slopes("model.layers.1.self_attn", objective);
@@ -128,7 +131,8 @@ TEST_P(FamilyTest, FeedForwardGradients) {
   };
   FeedForward::Saved saved;
   feed_forward.forward(*device.stream, copy(x), saved);
-  const Tensor d_x = feed_forward.backward_input(*device.stream, weights({kTokens, shape.hidden_size}), saved);
+  const Tensor d_x =
+      feed_forward.backward_input(*device.stream, weights({kTokens, shape.hidden_size}), saved);
   feed_forward.backward_weight(*device.stream, std::move(saved));
   expect_slope(x, d_x, objective, "x");
   expect_parameter_slopes("model.layers.1.mlp", objective);
@@ -145,7 +149,8 @@ TEST_P(FamilyTest, BlockGradients) {
   };
   Block::Saved saved;
   block.forward(*device.stream, copy(x), saved);
-  const Tensor d_x = block.backward_input(*device.stream, weights({kTokens, shape.hidden_size}), saved);
+  const Tensor d_x =
+      block.backward_input(*device.stream, weights({kTokens, shape.hidden_size}), saved);
   block.backward_weight(*device.stream, std::move(saved));
   expect_slope(x, d_x, objective, "x");
   expect_parameter_slopes("model.layers.0.", objective);
@@ -156,7 +161,8 @@ class WholeModelTest : public FamilyTest {
   void SetUp() override {
     FamilyTest::SetUp();
     const StageLayers whole{.first = 0, .count = 2, .embedding = true, .head = true};
-    stage = std::make_unique<Stage>(*device.backend, *device.stream, *buffers, shape, whole, kSequence);
+    stage =
+        std::make_unique<Stage>(*device.backend, *device.stream, *buffers, shape, whole, kSequence);
     batch = {.tokens = tokens, .target = {.tokens = targets, .loss = loss, .gradient_scale = 1}};
   }
 
@@ -198,7 +204,8 @@ TEST_P(WholeModelTest, EveryParameterHasTheRightGradient) {
 TEST_P(WholeModelTest, SplitBackwardGivesTheSameBits) {
   stage->backward(*device.stream, {}, forward(), [](int) {});
   const auto together = gradients();
-  for (int b = 0; b < buffers->buckets(); ++b) device.run(kernels::Fill{.out = buffers->gradients(b), .value = 0});
+  for (int b = 0; b < buffers->buckets(); ++b)
+    device.run(kernels::Fill{.out = buffers->gradients(b), .value = 0});
   Stage::Saved saved = forward();
   stage->backward_input(*device.stream, {}, saved);
   stage->backward_weight(*device.stream, std::move(saved), [](int) {});
@@ -209,7 +216,8 @@ TEST_P(WholeModelTest, MicroBatchesInFlightDoNotDisturbEachOther) {
   stage->backward(*device.stream, {}, forward(), [](int) {});
   stage->backward(*device.stream, {}, forward(), [](int) {});
   const auto one_after_the_other = gradients();
-  for (int b = 0; b < buffers->buckets(); ++b) device.run(kernels::Fill{.out = buffers->gradients(b), .value = 0});
+  for (int b = 0; b < buffers->buckets(); ++b)
+    device.run(kernels::Fill{.out = buffers->gradients(b), .value = 0});
   Stage::Saved first = forward(), second = forward();
   stage->backward_input(*device.stream, {}, first);
   stage->backward_input(*device.stream, {}, second);
@@ -235,12 +243,16 @@ TEST_P(WholeModelTest, TwoStagesGiveTheBitsOfOne) {
   stage->backward(*device.stream, {}, forward(), [](int) {});
   const auto expected = gradients();
   const double expected_loss = device.values(loss)[0];
-  for (int b = 0; b < buffers->buckets(); ++b) device.run(kernels::Fill{.out = buffers->gradients(b), .value = 0});
+  for (int b = 0; b < buffers->buckets(); ++b)
+    device.run(kernels::Fill{.out = buffers->gradients(b), .value = 0});
   device.assign(loss, {0});
-  const Stage lower(*device.backend, *device.stream, *buffers, shape, {.first = 0, .count = 1, .embedding = true}, kSequence);
-  const Stage upper(*device.backend, *device.stream, *buffers, shape, {.first = 1, .count = 1, .head = true}, kSequence);
+  const Stage lower(*device.backend, *device.stream, *buffers, shape,
+                    {.first = 0, .count = 1, .embedding = true}, kSequence);
+  const Stage upper(*device.backend, *device.stream, *buffers, shape,
+                    {.first = 1, .count = 1, .head = true}, kSequence);
   Stage::Saved below, above;
-  upper.forward(*device.stream, lower.forward(*device.stream, {}, batch, below, [](int) {}), batch, above, [](int) {});
+  upper.forward(*device.stream, lower.forward(*device.stream, {}, batch, below, [](int) {}), batch,
+                above, [](int) {});
   Tensor d = upper.backward(*device.stream, {}, std::move(above), [](int) {});
   lower.backward(*device.stream, std::move(d), std::move(below), [](int) {});
   EXPECT_EQ(device.values(loss)[0], expected_loss);

@@ -32,7 +32,8 @@ TEST(MeshShape, RanksOfAGroupDifferAlongItsAxisOnly) {
       for (int b = 0; b < shape.world(); ++b) {
         bool same_elsewhere = true;
         for (const Axis other : shape.order) {
-          if (other != axis) same_elsewhere &= shape.coordinate(a, other) == shape.coordinate(b, other);
+          if (other != axis)
+            same_elsewhere &= shape.coordinate(a, other) == shape.coordinate(b, other);
         }
         EXPECT_EQ(shape.color(a, axis) == shape.color(b, axis), same_elsewhere);
       }

@@ -19,8 +19,12 @@ class MpiWorldTest : public testing::Test {
 
 TEST_F(MpiWorldTest, SumsOverAllRanks) { holds(test::all_reduce_sums); }
 TEST_F(MpiWorldTest, FindsTheMaximum) { holds(test::all_reduce_finds_the_maximum_and_keeps_nan); }
-TEST_F(MpiWorldTest, ReducesAndScatters) { holds(test::reduce_scatter_then_all_gather_is_all_reduce); }
-TEST_F(MpiWorldTest, ReducesAndScattersInPlace) { holds(test::reduce_scatter_and_all_gather_work_in_place); }
+TEST_F(MpiWorldTest, ReducesAndScatters) {
+  holds(test::reduce_scatter_then_all_gather_is_all_reduce);
+}
+TEST_F(MpiWorldTest, ReducesAndScattersInPlace) {
+  holds(test::reduce_scatter_and_all_gather_work_in_place);
+}
 TEST_F(MpiWorldTest, Broadcasts) { holds(test::broadcast_copies_from_the_root); }
 TEST_F(MpiWorldTest, TransposesBetweenRanks) { holds(test::all_to_all_transposes); }
 TEST_F(MpiWorldTest, ExchangesAroundARing) { holds(test::neighbors_exchange_around_a_ring); }

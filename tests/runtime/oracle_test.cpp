@@ -27,7 +27,8 @@ std::uint64_t closed_form(const std::string& name, std::uint64_t index) {
 }
 
 double initial_value(const models::Parameter& parameter, std::uint64_t index) {
-  const double unit = (static_cast<double>(closed_form(parameter.name, index) >> 40) * 0x1p-24 - 0.5) * 2;
+  const double unit =
+      (static_cast<double>(closed_form(parameter.name, index) >> 40) * 0x1p-24 - 0.5) * 2;
   if (parameter.is_matrix()) return 0.1 * unit;
   return parameter.initializer == models::Initializer::ones ? 1 + 0.1 * unit : 0.05 * unit;
 }
@@ -39,14 +40,17 @@ class OracleTest : public testing::TestWithParam<const char*> {
     std::ifstream(base + ".json") >> golden;
     std::ifstream file(base + ".f32", std::ios::binary);
     values.resize(golden["values"].get<std::size_t>());
-    file.read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(4 * values.size()));
+    file.read(reinterpret_cast<char*>(values.data()),
+              static_cast<std::streamsize>(4 * values.size()));
     ASSERT_TRUE(file) << base;
     read_shape(golden["config"]);
     buffers = std::make_unique<ParameterBuffers>(*device.backend, *device.stream,
-                                                 models::parameter_table(shape), ParameterBuffers::Options{});
+                                                 models::parameter_table(shape),
+                                                 ParameterBuffers::Options{});
     data_parallel = std::make_unique<DataParallel>(
         *device.backend, *device.stream, *buffers, *world.front(),
-        DataParallelOptions{.adamw = {.beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1}});
+        DataParallelOptions{
+            .adamw = {.beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1}});
     for (const auto& slot : buffers->slots()) {
       std::vector<double> initial;
       for (std::int64_t i = 0; i < slot.parameter.size(); ++i) {
@@ -79,7 +83,8 @@ class OracleTest : public testing::TestWithParam<const char*> {
                                              scaling["original_max_position_embeddings"]};
   }
 
-  std::vector<std::int32_t> tokens(std::uint64_t step, std::uint64_t micro_batch, std::uint64_t shift) const {
+  std::vector<std::int32_t> tokens(std::uint64_t step, std::uint64_t micro_batch,
+                                   std::uint64_t shift) const {
     std::vector<std::int32_t> ids;
     for (std::uint64_t row = 0; row < 3; ++row) {
       for (std::uint64_t column = 0; column < 16; ++column) {
@@ -115,16 +120,19 @@ TEST_P(OracleTest, LossGradientsAndFiveStepsAgreeWithPyTorch) {
     device.assign(loss, {0});
     for (std::uint64_t m = 0; m < 2; ++m) {
       const auto ids = device.ids(tokens(step, m, 0)), targets = device.ids(tokens(step, m, 1));
-      const MicroBatch batch{.tokens = ids, .target = {.tokens = targets, .loss = loss, .gradient_scale = 1.0 / 96}};
+      const MicroBatch batch{
+          .tokens = ids, .target = {.tokens = targets, .loss = loss, .gradient_scale = 1.0 / 96}};
       Stage::Saved saved;
       stage.forward(*device.stream, {}, batch, saved, [](int) {});
       stage.backward(*device.stream, {}, std::move(saved), [](int) {});
       device.stream->synchronize();
     }
     const Totals totals = data_parallel->reduce_totals(loss, false);
-    const double expected_loss = golden["losses"][step], expected_norm = golden["gradient_norms"][step];
+    const double expected_loss = golden["losses"][step],
+                 expected_norm = golden["gradient_norms"][step];
     EXPECT_NEAR(totals.loss / 96, expected_loss, 1e-6 * expected_loss) << "step " << step;
-    EXPECT_NEAR(std::sqrt(totals.squared_norm), expected_norm, 1e-4 * expected_norm) << "step " << step;
+    EXPECT_NEAR(std::sqrt(totals.squared_norm), expected_norm, 1e-4 * expected_norm)
+        << "step " << step;
     for (const auto& entry : golden["gradients"]) {
       if (step > 0) break;
       const auto expected = golden_tensor(entry);
@@ -135,7 +143,8 @@ TEST_P(OracleTest, LossGradientsAndFiveStepsAgreeWithPyTorch) {
       if (std::sqrt(size) < 1e-6) continue;
       EXPECT_LE(test::relative_error(actual, expected), 1e-4) << entry["name"];
     }
-    data_parallel->update(1e-2, optim::clip_factor(std::sqrt(totals.squared_norm), 1), static_cast<std::int64_t>(step) + 1);
+    data_parallel->update(1e-2, optim::clip_factor(std::sqrt(totals.squared_norm), 1),
+                          static_cast<std::int64_t>(step) + 1);
   }
   for (const auto& entry : golden["weights"]) {
     // AdamW turns that rounding into updates of full size.

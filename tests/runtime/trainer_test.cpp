@@ -35,7 +35,8 @@ struct Seen {
   std::int64_t optimizer_bytes = 0;
 };
 
-Seen train(const test::Corpus& corpus, int ranks, const TrainerOptions& options, std::int64_t stop_after = 0) {
+Seen train(const test::Corpus& corpus, int ranks, const TrainerOptions& options,
+           std::int64_t stop_after = 0) {
   Seen seen;
   std::mutex mutex;
   std::atomic<bool> stop = false;
@@ -72,7 +73,8 @@ Seen train(const test::Corpus& corpus, int ranks, const TrainerOptions& options,
 
 void expect_close(const std::vector<double>& a, const std::vector<double>& b, double tolerance) {
   ASSERT_EQ(a.size(), b.size());
-  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], tolerance * std::abs(b[i])) << i;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    EXPECT_NEAR(a[i], b[i], tolerance * std::abs(b[i])) << i;
 }
 
 class TrainerTest : public testing::Test {

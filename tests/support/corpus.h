@@ -16,7 +16,8 @@ namespace trireme::test {
 class Corpus {
  public:
   Corpus(std::int64_t tokens, std::int32_t vocab_size, const std::string& name)
-      : folder_(std::filesystem::temp_directory_path() / ("trireme-" + name + "-" + std::to_string(getpid()))) {
+      : folder_(std::filesystem::temp_directory_path() /
+                ("trireme-" + name + "-" + std::to_string(getpid()))) {
     std::filesystem::create_directories(folder_);
     data::TokenFileWriter writer(prefix(), vocab_size);
     std::vector<std::int32_t> document;
@@ -35,7 +36,9 @@ class Corpus {
 
   data::Sampler sampler(std::int64_t sequence_length, std::uint64_t seed) const {
     const auto file = data::open_token_file(prefix());
-    return data::Sampler({.sources = {{file, 1.0, 0, file->tokens()}}, .sequence_length = sequence_length, .seed = seed});
+    return data::Sampler({.sources = {{file, 1.0, 0, file->tokens()}},
+                          .sequence_length = sequence_length,
+                          .seed = seed});
   }
 
  private:

@@ -102,13 +102,20 @@ class ForwardStrip {
   // key and value head `kv_head`.
   ForwardStrip(const Attention& op, std::int64_t first, std::int64_t kv_head, std::int64_t begin,
                std::int64_t end)
-      : op_(op), first_(first), begin_(begin), end_(end), head_dim_(op.shape.head_dim),
-        width_(padded<Number>(head_dim_)), keys_((end + kBlock) * head_dim_), values_(end * width_) {
+      : op_(op),
+        first_(first),
+        begin_(begin),
+        end_(end),
+        head_dim_(op.shape.head_dim),
+        width_(padded<Number>(head_dim_)),
+        keys_((end + kBlock) * head_dim_),
+        values_(end * width_) {
     copy_head_transposed<T>(op.k, first, end, kv_head * head_dim_, head_dim_, keys_.data());
     copy_head<T>(op.v, first, end, kv_head * head_dim_, head_dim_, values_.data());
     const std::int64_t group = op.shape.heads / op.shape.kv_heads;
     for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
-      for (std::int64_t q = begin_; q < end_; q += kBlock) attend(head, q, smaller(kBlock, end_ - q));
+      for (std::int64_t q = begin_; q < end_; q += kBlock)
+        attend(head, q, smaller(kBlock, end_ - q));
     }
   }
 
@@ -153,15 +160,20 @@ class BackwardHead {
 
  public:
   BackwardHead(const AttentionBackward& op, std::int64_t first, std::int64_t kv_head)
-      : op_(op), first_(first), length_(op.shape.sequence), head_dim_(op.shape.head_dim),
-        width_(padded<Number>(head_dim_)), column_(kv_head * head_dim_) {
+      : op_(op),
+        first_(first),
+        length_(op.shape.sequence),
+        head_dim_(op.shape.head_dim),
+        width_(padded<Number>(head_dim_)),
+        column_(kv_head * head_dim_) {
     copy_head_transposed<T>(op.k, first, length_, column_, head_dim_, keys_transposed_.data());
     copy_head_transposed<T>(op.v, first, length_, column_, head_dim_, values_transposed_.data());
     copy_head<T>(op.k, first, length_, column_, head_dim_, keys_.data());
     for (std::int64_t i = 0; i < length_ * width_; ++i) d_keys_[i] = d_values_[i] = 0;
     const std::int64_t group = op.shape.heads / op.shape.kv_heads;
     for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
-      for (std::int64_t q = 0; q < length_; q += kBlock) go_back(head, q, smaller(kBlock, length_ - q));
+      for (std::int64_t q = 0; q < length_; q += kBlock)
+        go_back(head, q, smaller(kBlock, length_ - q));
     }
     write_head<T>(d_keys_.data(), op.d_k, first, length_, column_, head_dim_);
     write_head<T>(d_values_.data(), op.d_v, first, length_, column_, head_dim_);
@@ -215,7 +227,8 @@ class BackwardHead {
 
   const AttentionBackward& op_;
   const std::int64_t first_, length_, head_dim_, width_, column_;
-  const Scratch<Number> keys_{length_ * width_}, d_keys_{length_ * width_}, d_values_{length_ * width_};
+  const Scratch<Number> keys_{length_ * width_}, d_keys_{length_ * width_},
+      d_values_{length_ * width_};
   const Scratch<Number> keys_transposed_{(length_ + kBlock) * head_dim_};
   const Scratch<Number> values_transposed_{(length_ + kBlock) * head_dim_};
   const Scratch<Number> query_{kBlock * width_}, d_out_{kBlock * width_}, d_query_{kBlock * width_};

@@ -21,7 +21,8 @@ struct Block {
 template <class Number, int Rows, int Vectors>
 inline void multiply_tile(Block<Number> a, const Number* b, std::int64_t b_stride, Number* out,
                           std::int64_t out_stride, std::int64_t inner, bool accumulate) {
-  using Vector [[gnu::vector_size(VECTOR_BYTES), gnu::aligned(sizeof(Number)), gnu::may_alias]] = Number;
+  using Vector [[gnu::vector_size(VECTOR_BYTES), gnu::aligned(sizeof(Number)), gnu::may_alias]] =
+      Number;
   Vector sums[Rows][Vectors];
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r) {
@@ -55,7 +56,8 @@ inline void multiply_tile(Block<Number> a, const Number* b, std::int64_t b_strid
 // row-major; columns is a multiple of kLanes. Sums over `inner` in order.
 template <class Number>
 inline void multiply_block(Block<Number> a, const Number* b, std::int64_t b_stride, Number* out,
-                           std::int64_t out_stride, Shape shape, std::int64_t inner, bool accumulate) {
+                           std::int64_t out_stride, Shape shape, std::int64_t inner,
+                           bool accumulate) {
   // Sums, one row of b and one factor must fit in the vector registers: 32 with 64 bytes, else 16.
   constexpr int kVectors = 2;
   constexpr int kRows = VECTOR_BYTES == 64 ? 8 : 4;
@@ -68,7 +70,8 @@ inline void multiply_block(Block<Number> a, const Number* b, std::int64_t b_stri
       const Block<Number> rows{a.data + r * a.row_stride, a.row_stride, a.column_stride};
       Number* target = out + r * out_stride + c;
       const auto tile = [&]<int Rows, int Vectors>() {
-        multiply_tile<Number, Rows, Vectors>(rows, b + c, b_stride, target, out_stride, inner, accumulate);
+        multiply_tile<Number, Rows, Vectors>(rows, b + c, b_stride, target, out_stride, inner,
+                                             accumulate);
       };
       if (wide && tall) {
         tile.template operator()<kRows, kVectors>();

@@ -110,8 +110,8 @@ void run(const RmsNorm& op) {
       Number squares = 0;
 #pragma omp simd reduction(+ : squares)
       for (std::int64_t c = 0; c < columns; ++c) squares += load(x[c]) * load(x[c]);
-      const Number inv_rms =
-          Number(1) / std::sqrt(squares / static_cast<Number>(columns) + static_cast<Number>(op.epsilon));
+      const Number inv_rms = Number(1) / std::sqrt(squares / static_cast<Number>(columns) +
+                                                   static_cast<Number>(op.epsilon));
       row<Number>(op.inv_rms, r)[0] = inv_rms;
 #pragma omp simd
       for (std::int64_t c = 0; c < columns; ++c) {
@@ -155,9 +155,10 @@ void run(const LayerNorm& op) {
       const Number mean = total / static_cast<Number>(columns);
       Number squares = 0;
 #pragma omp simd reduction(+ : squares)
-      for (std::int64_t c = 0; c < columns; ++c) squares += (load(x[c]) - mean) * (load(x[c]) - mean);
-      const Number inv_std =
-          Number(1) / std::sqrt(squares / static_cast<Number>(columns) + static_cast<Number>(op.epsilon));
+      for (std::int64_t c = 0; c < columns; ++c)
+        squares += (load(x[c]) - mean) * (load(x[c]) - mean);
+      const Number inv_std = Number(1) / std::sqrt(squares / static_cast<Number>(columns) +
+                                                   static_cast<Number>(op.epsilon));
       row<Number>(op.mean, r)[0] = mean;
       row<Number>(op.inv_std, r)[0] = inv_std;
 #pragma omp simd

@@ -80,7 +80,8 @@ void run(const CrossEntropyStatistics& op) {
       }
       Number sum = 0;
 #pragma omp simd reduction(+ : sum)
-      for (std::int64_t c = 0; c < op.logits.columns; ++c) sum += exponential(load(logits[c]) - maximum);
+      for (std::int64_t c = 0; c < op.logits.columns; ++c)
+        sum += exponential(load(logits[c]) - maximum);
       const std::int64_t target = row_of(id_at(op.targets, t), op.first_id, op.logits.columns);
       row<Number>(op.maximum, t)[0] = maximum;
       row<Number>(op.sum_exp, t)[0] = sum;
@@ -113,7 +114,8 @@ void run(const CrossEntropy& op) {
       for (std::int64_t c = 0; c < op.logits.columns; ++c) {
         store(logits[c], exponential(load(logits[c]) - maximum) * factor);
       }
-      if (target >= 0) store(logits[target], (exponential(own - maximum) / sum - Number(1)) * scale);
+      if (target >= 0)
+        store(logits[target], (exponential(own - maximum) / sum - Number(1)) * scale);
     }
     double total = 0;
     for (std::int64_t t = 0; t < op.logits.rows; ++t) total += losses[t];

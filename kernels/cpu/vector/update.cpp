@@ -37,7 +37,8 @@ Constants<Number> constants_of(const AdamW& op) {
 }
 
 template <class Number>
-void update_block(const AdamW& op, const Constants<Number>& k, std::int64_t first, std::int64_t end) {
+void update_block(const AdamW& op, const Constants<Number>& k, std::int64_t first,
+                  std::int64_t end) {
   Number* master = row<Number>(op.master, 0);
   Number* first_moment = row<Number>(op.first_moment, 0);
   Number* second_moment = row<Number>(op.second_moment, 0);
@@ -49,8 +50,8 @@ void update_block(const AdamW& op, const Constants<Number>& k, std::int64_t firs
     const Number v = k.beta2 * second_moment[i] + (Number(1) - k.beta2) * g * g;
     first_moment[i] = m;
     second_moment[i] = v;
-    master[i] = k.keep * master[i] -
-                k.step_size * m / (std::sqrt(v) * k.inv_root_correction2 + k.epsilon);
+    master[i] =
+        k.keep * master[i] - k.step_size * m / (std::sqrt(v) * k.inv_root_correction2 + k.epsilon);
   }
 }
 
