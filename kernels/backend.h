@@ -35,6 +35,10 @@ class Backend {
   virtual void download(Stream& stream, View from, std::span<std::byte> to) = 0;
 
   virtual MemoryUse memory() const = 0;
+
+  // Bytes the device has, whoever uses them.
+  virtual std::int64_t memory_capacity() const = 0;
+
   virtual void reset_memory_peaks() = 0;
 
   // Fused multiply-adds this device can do, in FLOP/s at `dtype`: what MFU divides by. Measured
@@ -58,5 +62,11 @@ struct CpuOptions {
 
 // Throws DeviceError if this processor is older than the oldest instruction set built for.
 std::unique_ptr<Backend> make_cpu_backend(CpuOptions options = {});
+
+// CUDA devices that this build and this machine can use; 0 without a driver.
+int cuda_devices();
+
+// Throws DeviceError, saying why, if this build or this machine has no CUDA device of that number.
+std::unique_ptr<Backend> make_cuda_backend(int device);
 
 }  // namespace trireme::kernels

@@ -269,7 +269,7 @@ std::vector<Key> train_keys() {
       integer({"train.seq_length", "tokens", "length of a sequence"}, at(section, &T::seq_length),
               1, kLargest),
       integer({"train.seed", "", "of initial weights and data order"}, at(section, &T::seed), 0),
-      choice({"train.device", "", "what the ranks compute on; auto: CUDA if there is any"},
+      choice({"train.device", "", "what the ranks compute on; auto: the CPU, until CUDA is proven"},
              at(section, &T::device), devices),
       integer_or_auto({"train.threads", "threads",
                        "per rank on the CPU; auto: the node's cores over its ranks"},

@@ -125,9 +125,10 @@ void check_data(LoadedConfig& loaded, const models::Shape& shape) {
   }
 }
 
-kernels::Dtype resolve_compute(PrecisionSection& precision) {
-  // Every device of this version is a CPU.
-  if (precision.compute == Compute::automatic) precision.compute = Compute::fp32;
+kernels::Dtype resolve_compute(PrecisionSection& precision, Device device) {
+  if (precision.compute == Compute::automatic) {
+    precision.compute = device == Device::cuda ? Compute::bf16 : Compute::fp32;
+  }
   switch (precision.compute) {
     case Compute::bf16: return kernels::Dtype::bf16;
     case Compute::fp16: return kernels::Dtype::f16;
@@ -146,10 +147,7 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
   check_optimizer(loaded);
   check_decay(loaded);
   check_data(loaded, options.model);
-  if (config.train.device == Device::cuda) {
-    loaded.reject("train.device", "this version has no CUDA backend; use \"cpu\" or \"auto\"");
-  }
-  options.compute = resolve_compute(config.precision);
+  options.compute = resolve_compute(config.precision, config.train.device);
   options.sequence_length = config.train.seq_length;
   options.global_batch = config.train.global_batch_size;
   options.micro_batch = config.train.micro_batch_size;

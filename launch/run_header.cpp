@@ -91,7 +91,7 @@ std::string machine_text(const Job& job, const std::vector<std::string>& hosts,
   return fmt::format(
       "program   {}\n"
       "launched  {}; ranks on {}\n"
-      "device    {}, {:.1f} GFLOP/s of fp32 FMA measured per rank, {} of memory\n",
+      "device    {}, {:.1f} GFLOP/s at most per rank, {} of memory\n",
       version_text(), job.description(), where, device, scale.peak_flops_per_rank / 1e9,
       gibibytes(static_cast<double>(scale.memory_limit)));
 }

@@ -1,4 +1,5 @@
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -66,6 +67,9 @@ class CpuBackend final : public Backend {
   }
 
   MemoryUse memory() const override { return pool_.use(); }
+  std::int64_t memory_capacity() const override {
+    return sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+  }
   void reset_memory_peaks() override { pool_.reset_peaks(); }
 
   double peak_flops_per_second(Dtype dtype) override {

@@ -59,13 +59,24 @@ class Run {
   void read_config() {
     loaded_ = load_config(arguments_.path, arguments_.settings);
     options_ = resolve(loaded_, job_.size());
+    check_device();
     check_memory();
     if (!loaded_.problems.empty()) throw ConfigError(loaded_.problems);
   }
 
+  void check_device() {
+    if (loaded_.config.train.device != Device::cuda) return;
+    if (kernels::cuda_devices() == 0) {
+      loaded_.reject("train.device",
+                     "there is no CUDA device that this build and this machine can use");
+    } else if (job_.size() > 1) {
+      loaded_.reject("train.device", "several ranks on CUDA are not in this version; start one");
+    }
+  }
+
   // What lives as long as the run must fit in the node, activations apart.
   void check_memory() {
-    if (!loaded_.problems.empty()) return;
+    if (!loaded_.problems.empty() || loaded_.config.train.device == Device::cuda) return;
     const double needed = persistent_bytes(options_) * job_.local_size();
     if (needed <= static_cast<double>(node_memory())) return;
     loaded_.reject("model.hidden_size",
@@ -102,7 +113,9 @@ class Run {
     const int share = std::max(1, node_cores() / job_.local_size());
     threads_ =
         static_cast<int>(loaded_.config.train.threads.value_or(std::min(share, usable_cores())));
-    backend_ = kernels::make_cpu_backend({.threads = threads_});
+    backend_ = loaded_.config.train.device == Device::cuda
+                   ? kernels::make_cuda_backend(0)
+                   : kernels::make_cpu_backend({.threads = threads_});
     const auto flops = models::training_flops(options_.model, options_.sequence_length);
     scale_ = {.total_steps = options_.steps,
               .tokens_per_step = options_.global_batch * options_.sequence_length,
@@ -110,7 +123,7 @@ class Run {
               .flops_per_token =
                   loaded_.config.train.mfu_flops == Flops::causal ? flops.causal : flops.full,
               .peak_flops_per_rank = backend_->peak_flops_per_second(options_.compute),
-              .memory_limit = node_memory()};
+              .memory_limit = backend_->memory_capacity()};
     hosts_ = job_.gather(host_name());
   }
 

@@ -246,11 +246,6 @@ TEST_F(ResolveTest, RefusesDataThatIsMissingOrHeldOutTwice) {
               "data.validation");
 }
 
-TEST_F(ResolveTest, RefusesADeviceThatIsNotBuilt) {
-  expect_says(problem("train.device", {"train.device=cuda"}).rule, "cpu");
-}
-
-// resolved.toml is a run of its own, and the same one.
 TEST_F(ResolveTest, WritesAConfigThatResolvesToItself) {
   std::ofstream(folder_ / "config.json")
       << R"({"model_type": "qwen2", "hidden_size": 64, "intermediate_size": 96,

@@ -16,11 +16,17 @@ using kernels::Shape;
 using kernels::Tensor;
 using kernels::View;
 
+// The backend under test: each test program links its own.
+std::unique_ptr<kernels::Backend> make_backend(int threads);
+
+// The dtypes it computes in.
+std::vector<Dtype> backend_dtypes();
+
 // A backend and a stream on it, with ways to put numbers there and look at them.
 class Device {
  public:
   explicit Device(int threads = 1)
-      : backend(kernels::make_cpu_backend({.threads = threads})), stream(backend->make_stream()) {}
+      : backend(make_backend(threads)), stream(backend->make_stream()) {}
 
   Tensor empty(Shape shape, Dtype dtype) {
     return backend->allocate(*stream, shape, dtype, Category::activations);

@@ -1,0 +1,104 @@
+#include <type_traits>
+
+#include "kernels/backend.h"
+#include "kernels/caching_pool.h"
+#include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/cuda_matmul.h"
+#include "kernels/cuda/cuda_stream.h"
+#include "kernels/cuda/operations.h"
+
+namespace trireme::kernels {
+namespace {
+
+class DeviceMemory final : public MemorySource {
+ public:
+  void* allocate(std::size_t bytes) override {
+    void* data = nullptr;
+    const cudaError_t status = cudaMalloc(&data, bytes);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();  // forgotten, so that the next launch does not report it
+      return nullptr;
+    }
+    check(status);
+    return data;
+  }
+  void free(void* data) override { cudaFree(data); }
+};
+
+// One GPU. Correct before fast: held to the CPU backend by the tests with the label gpu.
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(int device) : device_(device) {
+    check(cudaSetDevice(device));
+    check(cudaGetDeviceProperties(&properties_, device));
+  }
+
+  std::string description() const override {
+    return "cuda:" + std::to_string(device_) + " (" + properties_.name + ")";
+  }
+
+  std::unique_ptr<Stream> make_stream() override { return std::make_unique<CudaStream>(); }
+
+  Tensor allocate(Stream& stream, Shape shape, Dtype dtype, Category category) override {
+    View view(nullptr, shape, dtype);
+    view.data = pool_.allocate(view.bytes(), stream, category);
+    return Tensor(view, pool_, stream, category);
+  }
+
+  void upload(Stream& stream, std::span<const std::byte> from, View to) override {
+    expects(to.contiguous() && from.size() == to.bytes(), "upload: as many bytes as the view");
+    check(
+        cudaMemcpyAsync(to.data, from.data(), from.size(), cudaMemcpyHostToDevice, native(stream)));
+  }
+
+  void download(Stream& stream, View from, std::span<std::byte> to) override {
+    expects(from.contiguous() && to.size() == from.bytes(), "download: as many bytes as the view");
+    check(cudaMemcpyAsync(to.data(), from.data, to.size(), cudaMemcpyDeviceToHost, native(stream)));
+  }
+
+  MemoryUse memory() const override { return pool_.use(); }
+  std::int64_t memory_capacity() const override {
+    return static_cast<std::int64_t>(properties_.totalGlobalMem);
+  }
+  void reset_memory_peaks() override { pool_.reset_peaks(); }
+
+  double peak_flops_per_second(Dtype dtype) override {
+    int kilohertz = 0;
+    check(cudaDeviceGetAttribute(&kilohertz, cudaDevAttrClockRate, device_));
+    // Dense tensor-core operations per multiprocessor and cycle double with each generation.
+    const double tensor = properties_.major >= 10 ? 8192 : properties_.major == 9 ? 4096 : 2048;
+    const double per_cycle = dtype == Dtype::bf16 || dtype == Dtype::f16 ? tensor : 256;
+    return per_cycle * properties_.multiProcessorCount * kilohertz * 1e3;
+  }
+
+ private:
+  void enqueue(Stream& stream, const Operation& operation) override {
+    std::visit(
+        [&](const auto& op) {
+          if constexpr (std::is_same_v<std::decay_t<decltype(op)>, Matmul>) {
+            matmul_.launch(native(stream), op);
+          } else {
+            launch(native(stream), op);
+          }
+        },
+        operation);
+  }
+
+  int device_;
+  cudaDeviceProp properties_ = {};
+  CudaMatmul matmul_;
+  CachingPool pool_{std::make_unique<DeviceMemory>()};
+};
+
+}  // namespace
+}  // namespace trireme::kernels
+
+// The module's one door: loaded by kernels/cuda_module.cpp.
+extern "C" trireme::kernels::Backend* trireme_make_cuda_backend(int device) {
+  return new trireme::kernels::CudaBackend(device);
+}
+
+extern "C" int trireme_count_cuda_devices() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}

@@ -1,0 +1,116 @@
+#include "kernels/cuda/cuda_matmul.h"
+
+#include <memory>
+#include <type_traits>
+
+#include "kernels/cuda/cuda_check.h"
+
+namespace trireme::kernels {
+namespace {
+
+constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;  // what NVIDIA advises for Hopper
+
+cudaDataType_t type_of(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::f32: return CUDA_R_32F;
+    case Dtype::bf16: return CUDA_R_16BF;
+    case Dtype::f16: return CUDA_R_16F;
+    default: break;
+  }
+  throw ContractViolation("matmul on CUDA: fp32, bf16 or fp16");
+}
+
+// Owns a cuBLASLt description; `destroy` is the library's own function for its type.
+template <class Handle, cublasStatus_t (*destroy)(Handle)>
+struct Deleter {
+  using pointer = Handle;
+  void operator()(Handle handle) const { destroy(handle); }  // nowhere to report from here
+};
+using Layout = std::unique_ptr<std::remove_pointer_t<cublasLtMatrixLayout_t>,
+                               Deleter<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>>;
+using Description = std::unique_ptr<std::remove_pointer_t<cublasLtMatmulDesc_t>,
+                                    Deleter<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>>;
+using Preference =
+    std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>,
+                    Deleter<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy>>;
+
+// cuBLASLt counts in columns: a row-major matrix is its transpose.
+Layout layout_of(View view) {
+  cublasLtMatrixLayout_t layout;
+  check(cublasLtMatrixLayoutCreate(&layout, type_of(view.dtype),
+                                   static_cast<std::uint64_t>(view.columns),
+                                   static_cast<std::uint64_t>(view.rows), view.stride));
+  return Layout(layout);
+}
+
+template <class Value>
+void set(const Description& description, cublasLtMatmulDescAttributes_t attribute,
+         const Value& value) {
+  check(cublasLtMatmulDescSetAttribute(description.get(), attribute, &value, sizeof value));
+}
+
+Description describe(const Matmul& op) {
+  cublasLtMatmulDesc_t made;
+  check(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  Description description(made);
+  // out^T = op(b)^T op(a)^T: the operands change places.
+  set(description, CUBLASLT_MATMUL_DESC_TRANSA, op.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
+  set(description, CUBLASLT_MATMUL_DESC_TRANSB, op.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
+  if (op.bias) {
+    set(description, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+    set(description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, op.bias.data);
+    set(description, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(op.bias.dtype));
+  }
+  return description;
+}
+
+// The largest power of two up to 256 that divides the address: without it cuBLASLt takes 256 for
+// granted.
+std::uint32_t alignment_of(const View& view) {
+  const auto address = reinterpret_cast<std::uintptr_t>(view.data);
+  const std::uintptr_t lowest = address & (~address + 1);
+  return static_cast<std::uint32_t>(lowest < 256 ? lowest : 256);
+}
+
+Preference preference_for(const Matmul& op) {
+  cublasLtMatmulPreference_t made;
+  check(cublasLtMatmulPreferenceCreate(&made));
+  Preference preference(made);
+  const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
+    check(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value));
+  };
+  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(op.b));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(op.a));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(op.out));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(op.out));
+  return preference;
+}
+
+}  // namespace
+
+CudaMatmul::CudaMatmul() { check(cublasLtCreate(&handle_)); }
+
+CudaMatmul::~CudaMatmul() { cublasLtDestroy(handle_); }
+
+void CudaMatmul::launch(cudaStream_t stream, const Matmul& op) {
+  if (op.out.size() == 0) return;
+  const Description description = describe(op);
+  const Layout a = layout_of(op.b), b = layout_of(op.a), out = layout_of(op.out);
+  const Preference preference = preference_for(op);
+  cublasLtMatmulHeuristicResult_t chosen = {};
+  int found = 0;
+  check(cublasLtMatmulAlgoGetHeuristic(handle_, description.get(), a.get(), b.get(), out.get(),
+                                       out.get(), preference.get(), 1, &chosen, &found));
+  if (found == 0) throw DeviceError("cuBLASLt knows no algorithm for a product of this shape");
+  void* workspace = nullptr;
+  check(cudaMallocAsync(&workspace, kWorkspaceBytes, stream));
+  const float one = 1, keep = op.accumulate ? 1.0f : 0.0f;
+  const cublasStatus_t status = cublasLtMatmul(
+      handle_, description.get(), &one, op.b.data, a.get(), op.a.data, b.get(), &keep, op.out.data,
+      out.get(), op.out.data, out.get(), &chosen.algo, workspace, kWorkspaceBytes, stream);
+  check(cudaFreeAsync(workspace, stream));
+  check(status);
+}
+
+}  // namespace trireme::kernels

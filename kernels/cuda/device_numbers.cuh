@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <cub/block/block_reduce.cuh>
+
+#include "kernels/cuda/cuda_check.h"
+#include "kernels/tensor.h"
+
+namespace trireme::kernels {
+
+constexpr int kThreads = 256;
+
+__device__ inline float load(float value) { return value; }
+__device__ inline float load(double value) { return static_cast<float>(value); }
+__device__ inline float load(__nv_bfloat16 value) { return __bfloat162float(value); }
+__device__ inline float load(__half value) { return __half2float(value); }
+
+__device__ inline void store(float& to, float value) { to = value; }
+__device__ inline void store(double& to, float value) { to = value; }
+__device__ inline void store(__nv_bfloat16& to, float value) { to = __float2bfloat16_rn(value); }
+__device__ inline void store(__half& to, float value) { to = __float2half_rn(value); }
+
+// A View as a kernel sees it.
+template <class T>
+struct Rows {
+  T* data = nullptr;
+  std::int64_t stride = 0;
+
+  __device__ T* operator[](std::int64_t r) const { return data + r * stride; }
+};
+
+template <class T>
+Rows<T> rows_of(const View& view) {
+  return {static_cast<T*>(view.data), view.stride};
+}
+
+// Calls `body.template operator()<T>()` with the type that `dtype` is stored in.
+template <class Body>
+void dispatch(Dtype dtype, const Body& body) {
+  switch (dtype) {
+    case Dtype::f32: return body.template operator()<float>();
+    case Dtype::bf16: return body.template operator()<__nv_bfloat16>();
+    case Dtype::f16: return body.template operator()<__half>();
+    case Dtype::f64:
+    case Dtype::i32: expects(false, "an activation dtype of the CUDA backend: fp32, bf16 or fp16");
+  }
+}
+
+// One thread per element, row by row.
+template <class Body>
+__global__ void run_elements(std::int64_t count, std::int64_t columns, Body body) {
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t i = blockIdx.x * static_cast<std::int64_t>(blockDim.x) + threadIdx.x; i < count;
+       i += step) {
+    body(i / columns, i % columns);
+  }
+}
+
+template <class Body>
+void each_element(cudaStream_t stream, Shape shape, const Body& body) {
+  const std::int64_t blocks = (shape.size() + kThreads - 1) / kThreads;
+  if (blocks == 0) return;
+  const auto grid = static_cast<unsigned>(blocks < 65536 ? blocks : 65536);
+  run_elements<<<grid, kThreads, 0, stream>>>(shape.size(), shape.columns, body);
+  check(cudaGetLastError());
+}
+
+// One block per row; every thread gets the same sum.
+__device__ inline float block_sum(float value) {
+  using Reduce = cub::BlockReduce<float, kThreads>;
+  __shared__ typename Reduce::TempStorage scratch;
+  __shared__ float total;
+  __syncthreads();  // the last use of the shared memory is over
+  const float sum = Reduce(scratch).Sum(value);
+  if (threadIdx.x == 0) total = sum;
+  __syncthreads();
+  return total;
+}
+
+// Memory for the length of one operation, in the order of its stream.
+template <class T>
+class DeviceScratch {
+ public:
+  DeviceScratch(cudaStream_t stream, std::int64_t count) : stream_(stream) {
+    check(cudaMallocAsync(reinterpret_cast<void**>(&data_),
+                          static_cast<std::size_t>(count) * sizeof(T), stream));
+  }
+  DeviceScratch(const DeviceScratch&) = delete;
+  DeviceScratch& operator=(const DeviceScratch&) = delete;
+  ~DeviceScratch() { cudaFreeAsync(data_, stream_); }
+
+  T* data() const { return data_; }
+
+ private:
+  cudaStream_t stream_;
+  T* data_ = nullptr;
+};
+
+}  // namespace trireme::kernels

@@ -1,0 +1,157 @@
+#include "kernels/cuda/device_numbers.cuh"
+#include "kernels/cuda/operations.h"
+
+namespace trireme::kernels {
+namespace {
+
+template <class T>
+void embed(cudaStream_t stream, const Embedding& op) {
+  const auto* ids = static_cast<const std::int32_t*>(op.ids.data);
+  const auto table = rows_of<T>(op.table), positions = rows_of<T>(op.positions),
+             out = rows_of<T>(op.out);
+  const std::int64_t vocabulary = op.table.rows, first_id = op.first_id;
+  const std::int64_t sequence = op.positions ? op.sequence : 0;
+  each_element(stream, op.out.shape(), [=] __device__(std::int64_t t, std::int64_t c) {
+    const std::int64_t id = ids[t] - first_id;
+    float value = id >= 0 && id < vocabulary ? load(table[id][c]) : 0.0f;
+    if (sequence > 0) value += load(positions[t % sequence][c]);
+    store(out[t][c], value);
+  });
+}
+
+// One thread per column goes through the tokens in order: deterministic, whatever repeats.
+template <class T>
+void embed_backward(cudaStream_t stream, const EmbeddingBackward& op) {
+  const auto* ids = static_cast<const std::int32_t*>(op.ids.data);
+  const auto d_out = rows_of<T>(op.d_out);
+  const auto d_table = rows_of<float>(op.d_table), d_positions = rows_of<float>(op.d_positions);
+  const std::int64_t tokens = op.d_out.rows, vocabulary = op.d_table.rows, first_id = op.first_id;
+  const std::int64_t sequence = op.d_positions ? op.sequence : 0;
+  each_element(stream, {1, op.d_out.columns}, [=] __device__(std::int64_t, std::int64_t c) {
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      const float d = load(d_out[t][c]);
+      const std::int64_t id = ids[t] - first_id;
+      if (id >= 0 && id < vocabulary) d_table[id][c] += d;
+      if (sequence > 0) d_positions[t % sequence][c] += d;
+    }
+  });
+}
+
+__device__ float block_maximum(float value) {
+  using Reduce = cub::BlockReduce<float, kThreads>;
+  __shared__ typename Reduce::TempStorage scratch;
+  __shared__ float highest;
+  __syncthreads();
+  const float maximum =
+      Reduce(scratch).Reduce(value, [] __device__(float a, float b) { return a > b ? a : b; });
+  if (threadIdx.x == 0) highest = maximum;
+  __syncthreads();
+  return highest;
+}
+
+struct Targets {
+  const std::int32_t* ids;
+  std::int64_t first_id, vocabulary;
+
+  // The column of a token's target here, or -1.
+  __device__ std::int64_t column(std::int64_t t) const {
+    const std::int64_t index = ids[t] - first_id;
+    return index >= 0 && index < vocabulary ? index : -1;
+  }
+};
+
+// One block per token.
+template <class T>
+__global__ void measure_rows(Rows<T> logits, Targets targets, float* maximum, float* sum_exp,
+                             float* target_logit) {
+  const std::int64_t t = blockIdx.x;
+  float highest = -INFINITY;
+  for (std::int64_t c = threadIdx.x; c < targets.vocabulary; c += kThreads) {
+    highest = fmaxf(highest, load(logits[t][c]));
+  }
+  highest = block_maximum(highest);
+  float sum = 0;
+  for (std::int64_t c = threadIdx.x; c < targets.vocabulary; c += kThreads) {
+    sum += expf(load(logits[t][c]) - highest);
+  }
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) {
+    const std::int64_t column = targets.column(t);
+    maximum[t] = highest;
+    sum_exp[t] = sum;
+    target_logit[t] = column >= 0 ? load(logits[t][column]) : 0.0f;
+  }
+}
+
+// One block per token.
+template <class T>
+__global__ void differentiate_rows(Rows<T> logits, Targets targets, const float* maximum,
+                                   const float* sum_exp, const float* target_logit, double* losses,
+                                   float scale, bool with_gradient) {
+  const std::int64_t t = blockIdx.x;
+  const bool counts = targets.ids[t] >= 0;
+  if (threadIdx.x == 0) {
+    losses[t] = counts ? log(static_cast<double>(sum_exp[t])) + maximum[t] - target_logit[t] : 0.0;
+  }
+  if (!with_gradient) return;
+  const std::int64_t column = targets.column(t);
+  for (std::int64_t c = threadIdx.x; c < targets.vocabulary; c += kThreads) {
+    const float p = expf(load(logits[t][c]) - maximum[t]) / sum_exp[t];
+    store(logits[t][c], counts ? (p - (c == column ? 1.0f : 0.0f)) * scale : 0.0f);
+  }
+}
+
+// One block adds all losses, each thread those of its own tokens in order.
+__global__ void add_losses(std::int64_t tokens, const double* losses, double* total) {
+  using Reduce = cub::BlockReduce<double, kThreads>;
+  __shared__ typename Reduce::TempStorage scratch;
+  double sum = 0;
+  for (std::int64_t t = threadIdx.x; t < tokens; t += kThreads) sum += losses[t];
+  sum = Reduce(scratch).Sum(sum);
+  if (threadIdx.x == 0) *total += sum;
+}
+
+template <class Op>
+Targets targets_of(const Op& op) {
+  return {static_cast<const std::int32_t*>(op.targets.data), op.first_id, op.logits.columns};
+}
+
+float* floats(const View& view) { return static_cast<float*>(view.data); }
+
+template <class T>
+void cross_entropy(cudaStream_t stream, const CrossEntropy& op) {
+  const DeviceScratch<double> losses(stream, op.logits.rows);
+  differentiate_rows<<<static_cast<unsigned>(op.logits.rows), kThreads, 0, stream>>>(
+      rows_of<T>(op.logits), targets_of(op), floats(op.maximum), floats(op.sum_exp),
+      floats(op.target_logit), losses.data(), static_cast<float>(op.gradient_scale),
+      op.with_gradient);
+  check(cudaGetLastError());
+  add_losses<<<1, kThreads, 0, stream>>>(op.logits.rows, losses.data(),
+                                         static_cast<double*>(op.loss.data));
+  check(cudaGetLastError());
+}
+
+}  // namespace
+
+void launch(cudaStream_t stream, const Embedding& op) {
+  dispatch(op.out.dtype, [&]<class T>() { embed<T>(stream, op); });
+}
+
+void launch(cudaStream_t stream, const EmbeddingBackward& op) {
+  dispatch(op.d_out.dtype, [&]<class T>() { embed_backward<T>(stream, op); });
+}
+
+void launch(cudaStream_t stream, const CrossEntropyStatistics& op) {
+  dispatch(op.logits.dtype, [&]<class T>() {
+    measure_rows<<<static_cast<unsigned>(op.logits.rows), kThreads, 0, stream>>>(
+        rows_of<T>(op.logits), targets_of(op), floats(op.maximum), floats(op.sum_exp),
+        floats(op.target_logit));
+    check(cudaGetLastError());
+  });
+}
+
+void launch(cudaStream_t stream, const CrossEntropy& op) {
+  dispatch(op.logits.dtype, [&]<class T>() { cross_entropy<T>(stream, op); });
+}
+
+}  // namespace trireme::kernels
