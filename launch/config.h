@@ -43,6 +43,7 @@ struct DataSection {
 struct ParallelSection {
   std::int64_t tensor = 1, pipeline = 1, context = 1, expert = 1;
   std::optional<std::int64_t> data;  // nothing: as many as the world allows
+  bool sequence = true;
   std::string order = "tp-cp-dp-pp";
 };
 
@@ -68,7 +69,21 @@ struct TrainSection {
   std::optional<std::int64_t> threads;  // nothing: the cores of the node over its ranks
   std::int64_t eval_interval = 50, eval_batches = 4, log_interval = 1, max_skipped_steps = 20;
   Flops mfu_flops = Flops::causal;
-  double timeout_seconds = 600;
+};
+
+struct ScheduleSection {
+  std::string kind = "gpipe";
+};
+
+struct CheckpointSection {
+  std::string resume = "auto";
+  std::string dir;
+  std::int64_t keep = 3;
+  bool async = true;
+};
+
+struct WatchdogSection {
+  std::optional<double> timeout_seconds;  // nothing: ten minutes
 };
 
 struct RunSection {
@@ -84,6 +99,9 @@ struct Config {
   PrecisionSection precision;
   OptimizerSection optimizer;
   TrainSection train;
+  ScheduleSection schedule;
+  CheckpointSection checkpoint;
+  WatchdogSection watchdog;
   RunSection run;
 };
 

@@ -153,7 +153,7 @@ std::string resolved_toml(const Config& config) {
   std::string out, section;
   for (const Key& key : config_keys()) {
     const std::string value = key.write(config);
-    if (value.empty() || value == "\"\"") continue;
+    if (value.empty()) continue;
     if (key.section() != section) {
       out += (section.empty() ? "[" : "\n[") + key.section() + "]\n";
       section = key.section();

@@ -134,14 +134,14 @@ std::vector<Key> model_keys() {
   constexpr auto section = &Config::model;
   std::string presets;
   for (const auto& name : models::preset_names()) presets += (presets.empty() ? "" : ", ") + name;
-  Key preset =
-      text({"model.preset", "", "a known shape, which the other keys of [model] may change"},
-           "a preset", at(section, &M::preset));
+  Key preset = optional_text(
+      {"model.preset", "", "a known shape, which the other keys of [model] may change"}, "a preset",
+      at(section, &M::preset));
   preset.rule = "one of " + presets;
   return {
       preset,
-      text({"model.hf_config", "", "a Hugging Face config.json to take the shape from"},
-           "a file or the folder that holds config.json", at(section, &M::hf_config)),
+      optional_text({"model.hf_config", "", "a Hugging Face config.json to take the shape from"},
+                    "a file or the folder that holds config.json", at(section, &M::hf_config)),
       model_type(),
       size({"model.hidden_size", "", "channels of the residual stream"},
            at(section, &M::hidden_size), 1),
@@ -199,6 +199,10 @@ std::vector<Key> parallel_keys() {
               at(section, &P::context), 1, 1),
       integer({"parallel.expert", "ranks", "ranks that share the experts (EP)"},
               at(section, &P::expert), 1, 1),
+      boolean(
+          {"parallel.sequence", "",
+           "tensor-parallel ranks also share the sequence (SP); alone there is nothing to share"},
+          at(section, &P::sequence)),
       text({"parallel.order", "", "which ranks are neighbors, fastest-varying first"},
            "tp, cp, dp and pp in any order, joined by -", at(section, &P::order)),
   };
@@ -286,19 +290,31 @@ std::vector<Key> train_keys() {
       choice({"train.mfu_flops", "",
               "how MFU counts attention: each query with the keys it sees, or with all"},
              at(section, &T::mfu_flops), conventions),
-      number({"train.timeout_seconds", "seconds",
-              "longest wait for another rank before the run fails"},
-             at(section, &T::timeout_seconds), kPositive),
   };
 }
 
 std::vector<Key> run_keys() {
+  constexpr auto checkpoint = &Config::checkpoint;
   return {
-      only({"schedule.kind", "", "pipeline schedule; without a pipeline there is nothing to order"},
-           "text", "\"gpipe\""),
+      word({"schedule.kind", "", "pipeline schedule; without a pipeline there is nothing to order"},
+           at(&Config::schedule, &ScheduleSection::kind), {"gpipe", "1f1b"}),
+      only({"schedule.virtual_stages", "stages", "stages per pipeline rank"}, "integer", "1"),
+      only({"schedule.split", "", "layers of each stage"}, "text", "\"auto\""),
       only({"recompute.mode", "", "activations to compute again in the backward pass"}, "text",
            "\"none\""),
+      text({"checkpoint.dir", "", "where checkpoints go; default: the run folder"}, "a folder",
+           at(checkpoint, &CheckpointSection::dir)),
       only({"checkpoint.interval", "steps", "between checkpoints; 0: never"}, "integer", "0"),
+      integer({"checkpoint.keep", "checkpoints", "newest ones that are kept"},
+              at(checkpoint, &CheckpointSection::keep), 1),
+      boolean({"checkpoint.async", "", "write them while training goes on"},
+              at(checkpoint, &CheckpointSection::async)),
+      word({"checkpoint.resume", "", "what to go on from; there are no checkpoints yet"},
+           at(checkpoint, &CheckpointSection::resume), {"auto", "never"}),
+      only({"trace.steps", "", "steps to trace"}, "text", "\"\""),
+      number_or_auto({"watchdog.timeout_seconds", "seconds",
+                      "longest wait for another rank before the run fails; auto: 600"},
+                     at(&Config::watchdog, &WatchdogSection::timeout_seconds), kSeconds),
       text({"run.dir", "", "folder for logs and metrics; made if it does not exist"},
            "a folder that can be written", at(&Config::run, &RunSection::dir)),
   };

@@ -2,11 +2,13 @@
 
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "launch/config_keys.h"
 #include "launch/toml_text.h"
@@ -92,6 +94,8 @@ struct Interval {
 
 inline constexpr Interval kPositive{std::numeric_limits<double>::min(), 1e300, "above 0"};
 inline constexpr Interval kNotNegative{0, 1e300, "at least 0"};
+inline constexpr Interval kSeconds{std::numeric_limits<double>::min(), 1e9,
+                                   "above 0 and at most 1e9"};
 inline constexpr Interval kFraction{0, std::nextafter(1.0, 0.0), "at least 0 and below 1"};
 
 template <class Access>
@@ -169,8 +173,57 @@ Key choice(About about, Access access, Choices<Choice, Count> choices) {
           }};
 }
 
-// A key that exists in the file format but has one legal value so far: refused otherwise, so that
-// nothing a user asks for is silently not done.
+// A number, or "auto" for nothing.
+template <class Access>
+Key number_or_auto(About about, Access access, Interval allowed) {
+  return {about.name,
+          "number or \"auto\"",
+          about.unit,
+          std::string("\"auto\" or ") + allowed.rule,
+          about.help,
+          [=](Config& config, const toml::node& node) {
+            if (node.value<std::string>() == "auto") {
+              access(config) = std::nullopt;
+              return;
+            }
+            const auto value = value_of<double>(node);
+            if (!(value >= allowed.least && value <= allowed.most)) throw RuleBroken();
+            access(config) = value;
+          },
+          [=](const Config& config) {
+            const auto& value = access(const_cast<Config&>(config));
+            return value ? toml_text(value) : std::string("\"auto\"");
+          }};
+}
+
+// A text that is not written when it is empty.
+template <class Access>
+Key optional_text(About about, const char* rule, Access access) {
+  Key key = text(about, rule, access);
+  key.write = [=](const Config& config) {
+    const auto& value = access(const_cast<Config&>(config));
+    return value.empty() ? std::string() : quoted(value);
+  };
+  return key;
+}
+
+// A text of which few values are built so far: others are refused, so that nothing a user asks for
+// is silently not done.
+template <class Access>
+Key word(About about, Access access, std::vector<std::string> words) {
+  std::string rule;
+  for (const auto& each : words) rule += (rule.empty() ? "" : " or ") + quoted(each);
+  Key key = text(about, "", access);
+  key.rule = rule + " in this version";
+  key.read = [=](Config& config, const toml::node& node) {
+    const auto given = value_of<std::string>(node);
+    if (std::ranges::find(words, given) == words.end()) throw RuleBroken();
+    access(config) = given;
+  };
+  return key;
+}
+
+// A key of which one value is built so far.
 inline Key only(About about, const char* type, const char* value) {
   return {about.name,
           type,

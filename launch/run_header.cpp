@@ -48,7 +48,7 @@ std::string config_with_sources(const LoadedConfig& loaded) {
   std::string out;
   for (const Key& key : config_keys()) {
     const std::string value = key.write(loaded.config);
-    if (value.empty() || value == "\"\"") continue;
+    if (value.empty()) continue;
     out += fmt::format("  {} = {}  ({})\n", key.name, value, loaded.place_of(key.name));
   }
   return out;

@@ -43,8 +43,8 @@ class Run {
     make_device();
     phase_ = "building the model";
     const auto world =
-        job_.make_world({.timeout = std::chrono::milliseconds(
-                             static_cast<std::int64_t>(loaded_.config.train.timeout_seconds * 1e3)),
+        job_.make_world({.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(
+                             loaded_.config.watchdog.timeout_seconds.value_or(600) * 1e3)),
                          .spin = job_.local_size() * threads_ < usable_cores()});
     runtime::Trainer trainer(*backend_, *world, *data_.train,
                              data_.validation ? &*data_.validation : nullptr, options_);

@@ -86,6 +86,7 @@ pipeline = 1
 data = 5
 context = 1
 expert = 1
+sequence = false
 order = "pp-dp-cp-tp"
 
 [precision]
@@ -119,16 +120,27 @@ eval_batches = 3
 log_interval = 5
 max_skipped_steps = 1
 mfu_flops = "full"
-timeout_seconds = 12.5
 
 [schedule]
-kind = "gpipe"
+kind = "1f1b"
+virtual_stages = 1
+split = "auto"
 
 [recompute]
 mode = "none"
 
 [checkpoint]
+dir = "elsewhere"
 interval = 0
+keep = 7
+async = false
+resume = "never"
+
+[trace]
+steps = ""
+
+[watchdog]
+timeout_seconds = 12.5
 
 [run]
 dir = "runs/everything"
