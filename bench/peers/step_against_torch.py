@@ -48,6 +48,7 @@ def parse_options():
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--trireme", default=str(PROJECT / "build/cpu/bin/trireme"))
     parser.add_argument("--python", default=sys.executable, help="the Python that has PyTorch")
+    parser.add_argument("--setting", type=json.loads, help="PyTorch's setting as JSON, instead of a search for the fastest")
     parser.add_argument("--json", type=pathlib.Path, help="where to store the results")
     return parser.parse_args()
 
@@ -109,9 +110,9 @@ def summary(pairs):
 def compare(options, hidden, threads):
     arguments = step_arguments(options, hidden, threads)
     peer = [options.python, str(PEERS / "torch_llama.py"), *arguments]
-    print(f"hidden {hidden}, {threads} threads: looking for PyTorch's fastest setting", file=sys.stderr)
-    setting = run_json([*peer, "--fastest"])["setting"]
-    print(f"  {setting}", file=sys.stderr)
+    print(f"hidden {hidden}, {threads} threads", file=sys.stderr)
+    setting = options.setting or run_json([*peer, "--fastest"])["setting"]
+    print(f"  PyTorch with {setting}", file=sys.stderr)
     trireme_command = [options.trireme, "bench", "step", *arguments]
     pairs = run_pairs(options, trireme_command, [*peer, *torch_llama.setting_arguments(setting)])
     return {"hidden": hidden, "threads": threads, **summary(pairs), "torch_setting": setting, "pairs": pairs}

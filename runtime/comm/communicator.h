@@ -28,7 +28,8 @@ struct Message {
 // order. Operations are work on a stream like any other: they start after what was enqueued before
 // them and are done when the stream has passed them, so a stream of their own runs them
 // asynchronously. Every wait for a peer has a timeout, after which the stream fails with
-// CommunicationError. Views are contiguous.
+// CommunicationError. Views are contiguous. Collectives of one group go on one stream, or wait for
+// each other; what should overlap needs another group.
 //
 // A rank holds its communicators by reference, from the Mesh: nothing is global.
 class Communicator {
