@@ -60,7 +60,11 @@ struct CpuOptions {
   int threads = 1;  // of every stream's OpenMP team
 };
 
-// Throws DeviceError if this processor is older than the oldest instruction set built for.
+// The largest team OpenMP would give: OMP_THREAD_LIMIT may be below the number of cores.
+int cpu_thread_limit();
+
+// Throws DeviceError if this processor is older than the oldest instruction set built for, or if
+// there cannot be as many threads: oneDNN computes wrong products with fewer than it counts on.
 std::unique_ptr<Backend> make_cpu_backend(CpuOptions options = {});
 
 // CUDA devices that this build and this machine can use; 0 without a driver.

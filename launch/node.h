@@ -4,7 +4,8 @@
 
 namespace trireme::launch {
 
-// Cores this process may run on: fewer than the node has where a launcher binds ranks to cores.
+// Cores this process may run on: fewer than the node has where a launcher binds ranks to cores, or
+// where OMP_THREAD_LIMIT says so.
 int usable_cores();
 
 // Cores of the node, whoever may use them.

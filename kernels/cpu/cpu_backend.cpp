@@ -1,3 +1,4 @@
+#include <omp.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -39,6 +40,11 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(CpuOptions options)
       : options_(options), instructions_(best_instruction_set()), matmul_(instructions_.run) {
     expects(options.threads >= 1, "at least one thread");
+    if (options.threads > cpu_thread_limit()) {
+      throw DeviceError(std::to_string(options.threads) +
+                        " threads are asked for, but OMP_THREAD_LIMIT is " +
+                        std::to_string(cpu_thread_limit()));
+    }
   }
 
   std::string description() const override {
@@ -106,6 +112,8 @@ class CpuBackend final : public Backend {
 };
 
 }  // namespace
+
+int cpu_thread_limit() { return omp_get_thread_limit(); }
 
 std::unique_ptr<Backend> make_cpu_backend(CpuOptions options) {
   return std::make_unique<CpuBackend>(options);

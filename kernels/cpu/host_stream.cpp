@@ -81,6 +81,7 @@ void HostStream::push(Task task) {
 void HostStream::run_tasks(int threads) {
   // Waits of this thread sleep in steps of microseconds, not of the kernel's default 50.
   prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
+  omp_set_dynamic(0);
   omp_set_num_threads(threads);
   std::unique_lock lock(mutex_);
   while (true) {

@@ -32,6 +32,13 @@ Trainer::Trainer(kernels::Backend& backend, Communicator& world, const data::Sam
 }
 
 Outcome Trainer::run(const TrainerObserver& observer, const std::atomic<bool>& stop) {
+  const Outcome outcome = run_steps(observer, stop);
+  // However it ended, the parameters are those of the last update everywhere.
+  data_parallel_->synchronize();
+  return outcome;
+}
+
+Outcome Trainer::run_steps(const TrainerObserver& observer, const std::atomic<bool>& stop) {
   StepRecord record;
   std::int64_t skipped_in_a_row = 0;
   for (record.step = 1; record.step <= options_.steps; ++record.step) {
@@ -53,7 +60,6 @@ Outcome Trainer::run(const TrainerObserver& observer, const std::atomic<bool>& s
       evaluate(record.step, observer);
     }
   }
-  data_parallel_->synchronize();
   return Outcome::finished;
 }
 

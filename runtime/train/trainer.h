@@ -66,6 +66,7 @@ class Trainer {
 
  private:
   BatchSplit split() const;
+  Outcome run_steps(const TrainerObserver& observer, const std::atomic<bool>& stop);
   void evaluate(std::int64_t step, const TrainerObserver& observer);
 
   kernels::Backend& backend_;
