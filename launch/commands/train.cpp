@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 
 #include "kernels/log.h"
@@ -49,11 +50,22 @@ class Run {
     runtime::Trainer trainer(*backend_, *world, *data_.train,
                              data_.validation ? &*data_.validation : nullptr, options_);
     say_header();
-    return train(trainer);
+    try {
+      return train(trainer);
+    } catch (...) {
+      // Now, while everything still stands: a stream that waits for a peer cannot be torn down.
+      end_job(std::current_exception());
+    }
   }
 
-  // What this rank is doing, for the message of a failure.
-  const std::string& phase() const { return phase_; }
+  // Says what this rank was doing when it failed, and ends every rank.
+  [[noreturn]] void end_job(const std::exception_ptr& exception) {
+    const Failure failure = failure_of(exception);
+    std::fprintf(stderr, "error: rank %d (%s) while %s: %s\n", job_.rank(), host_name().c_str(),
+                 phase_.c_str(), failure.message.c_str());
+    job_.abort(static_cast<int>(failure.code));
+    std::abort();
+  }
 
  private:
   void read_config() {
@@ -229,11 +241,7 @@ ExitCode run_train(const TrainArguments& arguments) {
   } catch (const AgreedEnd& end) {
     return end.code;
   } catch (...) {
-    const Failure failure = failure_of(std::current_exception());
-    std::fprintf(stderr, "error: rank %d (%s) while %s: %s\n", job->rank(), host_name().c_str(),
-                 run.phase().c_str(), failure.message.c_str());
-    job->abort(static_cast<int>(failure.code));
-    return failure.code;
+    run.end_job(std::current_exception());
   }
 }
 
