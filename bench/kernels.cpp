@@ -14,10 +14,9 @@ class KernelBench {
   KernelBench(Backend& backend, double seconds)
       : backend_(backend), stream_(backend.make_stream()), seconds_(seconds) {
     peak_ = backend.peak_flops_per_second(Dtype::f32);
-    const Tensor from = empty(1, 1 << 24), to = empty(1, 1 << 24);
-    copy_ = 2.0 * static_cast<double>(from.view().bytes()) /
-            time(Convert{.x = from.view().reshaped({4096, 4096}),
-                         .out = to.view().reshaped({4096, 4096})});
+    // As large as what the operations below work on: the limit must meet the same caches.
+    const Tensor from = random(kRows, kColumns), to = empty(kRows, kColumns);
+    copy_ = 2.0 * static_cast<double>(from.view().bytes()) / time(Convert{.x = from, .out = to});
   }
 
   void matmuls() {
@@ -65,7 +64,7 @@ class KernelBench {
   }
 
   void memory_bound() {
-    const std::int64_t tokens = 8192, channels = 1024;
+    const std::int64_t tokens = kRows, channels = kColumns;
     const std::string text = std::to_string(tokens) + " x " + std::to_string(channels);
     const Tensor x = random(tokens, channels), y = random(tokens, channels),
                  d = random(tokens, channels);
@@ -121,6 +120,8 @@ class KernelBench {
   std::vector<KernelResult> results;
 
  private:
+  static constexpr std::int64_t kRows = 8192, kColumns = 1024;  // of operations bound by memory
+
   Tensor empty(std::int64_t rows, std::int64_t columns) {
     return backend_.allocate(*stream_, {rows, columns}, Dtype::f32, Category::workspace);
   }
