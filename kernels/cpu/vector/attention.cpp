@@ -140,7 +140,10 @@ class ForwardStrip {
                              out_.data(), width_, {count, width_}, keys, true);
     }
     for (std::int64_t i = 0; i < count; ++i) {
-      for (std::int64_t c = 0; c < width_; ++c) out_[i * width_ + c] /= sum_[i];
+      const Number share = Number(1) / sum_[i];
+      Number* out = out_.data() + i * width_;
+#pragma omp simd
+      for (std::int64_t c = 0; c < width_; ++c) out[c] *= share;
       row<Number>(op_.log_sum_exp, first_ + q + i)[head] = maximum_[i] + std::log(sum_[i]);
     }
     write_head<T>(out_.data(), op_.out, first_ + q, count, head * head_dim_, head_dim_);

@@ -47,31 +47,36 @@ struct NormRow {
   bool centered;
 };
 
-template <class T>
-void norm_backward_row(const NormRow<T>& n, Real<T>* d_weight, Real<T>* d_bias) {
+// Everything is copied to locals first: the compiler cannot know that the stores leave `n` alone.
+template <class T, bool kResidual>
+void norm_backward_row(const NormRow<T>& n, Real<T>* __restrict d_weight,
+                       Real<T>* __restrict d_bias) {
   using Number = Real<T>;
+  const T *x = n.x, *weight = n.weight, *d_out = n.d_out, *d_residual = n.d_residual;
+  T* d_x = n.d_x;
+  const std::int64_t columns = n.columns;
+  const Number mean = n.mean, scale = n.scale;
   Number dot = 0, total = 0;
 #pragma omp simd reduction(+ : dot, total)
-  for (std::int64_t c = 0; c < n.columns; ++c) {
-    const Number d = load(n.d_out[c]) * load(n.weight[c]);
-    dot += d * (load(n.x[c]) - n.mean) * n.scale;
+  for (std::int64_t c = 0; c < columns; ++c) {
+    const Number d = load(d_out[c]) * load(weight[c]);
+    dot += d * (load(x[c]) - mean) * scale;
     total += d;
   }
-  dot /= static_cast<Number>(n.columns);
-  total = n.centered ? total / static_cast<Number>(n.columns) : Number(0);
+  dot /= static_cast<Number>(columns);
+  total = n.centered ? total / static_cast<Number>(columns) : Number(0);
 #pragma omp simd
-  for (std::int64_t c = 0; c < n.columns; ++c) {
-    const Number d = load(n.d_out[c]);
-    const Number normalized = (load(n.x[c]) - n.mean) * n.scale;
-    Number d_x = n.scale * (d * load(n.weight[c]) - total - normalized * dot);
-    if (n.d_residual) d_x += load(n.d_residual[c]);
-    store(n.d_x[c], d_x);
+  for (std::int64_t c = 0; c < columns; ++c) {
+    const Number d = load(d_out[c]);
+    const Number normalized = (load(x[c]) - mean) * scale;
+    Number gradient = scale * (d * load(weight[c]) - total - normalized * dot);
+    if constexpr (kResidual) gradient += load(d_residual[c]);
+    store(d_x[c], gradient);
     d_weight[c] += d * normalized;
   }
-  if (d_bias) {
+  if (!d_bias) return;
 #pragma omp simd
-    for (std::int64_t c = 0; c < n.columns; ++c) d_bias[c] += load(n.d_out[c]);
-  }
+  for (std::int64_t c = 0; c < columns; ++c) d_bias[c] += load(d_out[c]);
 }
 
 template <class T, class RowOf>
@@ -88,7 +93,9 @@ void norm_backward(View x, View d_weight, View d_bias, const RowOf& row_of) {
     for (std::int64_t c = 0; bias_part && c < x.columns; ++c) bias_part[c] = 0;
     const std::int64_t end = x.rows < (b + 1) * kBlockRows ? x.rows : (b + 1) * kBlockRows;
     for (std::int64_t r = b * kBlockRows; r < end; ++r) {
-      norm_backward_row<T>(row_of(r), weight_part, bias_part);
+      const NormRow<T> n = row_of(r);
+      const auto run = n.d_residual ? norm_backward_row<T, true> : norm_backward_row<T, false>;
+      run(n, weight_part, bias_part);
     }
   }
   add_partials(weight_parts, blocks, d_weight);
