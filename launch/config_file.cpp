@@ -88,7 +88,9 @@ void read_setting(LoadedConfig& loaded, const std::string& setting) {
     loaded.problems.push_back({"--set", setting, "", "must be section.key=value"});
     return;
   }
-  const std::string name = setting.substr(0, equals), text = setting.substr(equals + 1);
+  std::string name = setting.substr(0, equals);
+  std::ranges::replace(name, '-', '_');
+  const std::string text = setting.substr(equals + 1);
   toml::table parsed;
   try {
     parsed = toml::parse(std::string_view("value = " + text));

@@ -70,10 +70,20 @@ class Run {
  private:
   void read_config() {
     loaded_ = load_config(arguments_.path, arguments_.settings);
-    options_ = resolve(loaded_, job_.size());
-    check_device();
-    check_memory();
+    options_ = resolve(loaded_, ranks());
+    if (!arguments_.dry_run) {
+      check_device();
+      check_memory();
+    }
     if (!loaded_.problems.empty()) throw ConfigError(loaded_.problems);
+  }
+
+  // A dry run alone stands for as many ranks as its config asks for, on machines yet to be had.
+  int ranks() const {
+    if (!arguments_.dry_run || job_.size() > 1) return job_.size();
+    const ParallelSection& parallel = loaded_.config.parallel;
+    return static_cast<int>(parallel.tensor * parallel.pipeline * parallel.context *
+                            parallel.data.value_or(1));
   }
 
   void check_device() {

@@ -143,6 +143,12 @@ TEST_F(ConfigFileTest, LetsASettingWinAndBeThePlace) {
   EXPECT_EQ(problem_with(load("", {"train.steps=no"}), "train.steps").place, "--set");
 }
 
+TEST_F(ConfigFileTest, TakesDashesForUnderscoresInSettings) {
+  const auto loaded = load("", {"optimizer.warmup-steps=3"});
+  expect_no_problems(loaded);
+  EXPECT_EQ(loaded.config.optimizer.warmup_steps, 3);
+}
+
 TEST_F(ConfigFileTest, TakesABareWordOfASettingAsText) {
   for (const char* setting :
        {"run.dir=runs/my-run", "run.dir=\"runs/my-run\"", "run.dir='runs/my-run'"}) {
