@@ -185,7 +185,6 @@ class Run {
   void report_step(const runtime::StepRecord& record, ProgressLine& progress) {
     phase_ = "training step " + std::to_string(record.step + 1);
     if (!folder_) return;
-    last_loss_ = record.result.loss;
     // The first step builds caches; it would spoil the estimate of the others.
     if (record.step > 1)
       typical_seconds_ =
@@ -240,7 +239,6 @@ class Run {
   Scale scale_;
   std::vector<std::string> hosts_;
   double typical_seconds_ = 0;
-  double last_loss_ = 0;
 };
 
 ExitCode run_train(const TrainArguments& arguments) {
