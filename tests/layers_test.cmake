@@ -2,12 +2,13 @@
 # or a third-party header outside its door. Run as: cmake -DROOT=<project> -P layers_test.cmake
 cmake_minimum_required(VERSION 3.25)
 set(kernels_may_include kernels)
+set(schedules_may_include schedules)
 set(models_may_include models)
 set(data_may_include data)
 set(optim_may_include optim kernels)
-set(runtime_may_include runtime optim data models kernels)
-set(bench_may_include bench runtime optim data models kernels)
-set(launch_may_include launch bench runtime optim data models kernels)
+set(runtime_may_include runtime optim data models schedules kernels)
+set(bench_may_include bench runtime optim data models schedules kernels)
+set(launch_may_include launch bench runtime optim data models schedules kernels)
 
 # door(<header regex> <file regex>): only these files may include it.
 set(doors
@@ -18,7 +19,7 @@ set(doors
   "CLI/.*" "^launch/(main|commands/[a-z]*)\\.cpp$"
   "cuda.*|cublas.*|cudnn.*|nccl\\.h" "^(kernels/cuda/.*|runtime/comm/nccl_communicator\\.cpp)$")
 
-foreach(folder kernels models data optim runtime bench launch)
+foreach(folder kernels schedules models data optim runtime bench launch)
   file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/${folder}/*.h ${ROOT}/${folder}/*.cpp ${ROOT}/${folder}/*.cu)
   foreach(file ${files})
     file(STRINGS ${ROOT}/${file} includes REGEX "^#include")
