@@ -1,0 +1,211 @@
+#include "schedules/search.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "schedules/drawing.h"
+#include "schedules/search/list_scheduler.h"
+#include "schedules/search/local_search.h"
+
+namespace trireme::schedules {
+namespace {
+
+using search::Dice;
+using search::Improved;
+using search::Order;
+using search::Policy;
+using search::Problem;
+
+// Work of a search of effort 1, in nodes: played, and scheduled.
+constexpr double kImprovedNodes = 1.2e7;
+constexpr double kScheduledNodes = 8e6;
+constexpr int kMostTries = 3000;
+constexpr std::size_t kImproved = 3;  // orders that the local search starts from
+constexpr std::size_t kElite = 8;     // policies that have children
+
+// The best few different ones, best first.
+template <typename T>
+class Best {
+ public:
+  explicit Best(std::size_t count) : count_(count) {}
+
+  void offer(T candidate) {
+    constexpr double kSame = 1e-9;
+    for (T& known : all_) {
+      if (std::abs(known.score.objective - candidate.score.objective) < kSame &&
+          std::abs(known.score.total - candidate.score.total) < kSame) {
+        known = std::move(candidate);  // the younger of two alike, so that traits can drift
+        return;
+      }
+    }
+    if (all_.size() == count_ && !candidate.score.better_than(all_.back().score)) return;
+    if (all_.size() == count_) all_.pop_back();
+    const auto place = std::find_if(all_.begin(), all_.end(), [&](const T& known) {
+      return candidate.score.better_than(known.score);
+    });
+    all_.insert(place, std::move(candidate));
+  }
+
+  const std::vector<T>& all() const { return all_; }
+  bool empty() const { return all_.empty(); }
+
+ private:
+  std::size_t count_;
+  std::vector<T> all_;
+};
+
+struct Bred {
+  Policy policy;
+  search::Score score;
+};
+
+class Search {
+ public:
+  Search(const Problem& problem, const SearchGoal& goal)
+      : problem_(problem), effort_(goal.effort), dice_(goal.seed), player_(problem) {}
+
+  void add(const Order& order) {
+    seeds_.push_back(order);
+    if (!problem_.fits(order)) return;
+    const search::Score score = player_.play(order);
+    if (score.possible()) found_.offer({order, score});
+  }
+
+  Order run() {
+    evolve();
+    place_weights_anew();
+    Improved best = found_.all().front();
+    const double budget = effort_ * kImprovedNodes / static_cast<double>(found_.all().size());
+    for (const Improved& start : found_.all()) {
+      Improved improved = search::improve(problem_, start.order, budget, dice_);
+      if (improved.score.better_than(best.score)) best = std::move(improved);
+    }
+    return std::move(best.order);
+  }
+
+ private:
+  bool is_optimal() const {
+    return !found_.empty() &&
+           found_.all().front().score.objective <= problem_.lower_bound * (1 + 1e-12);
+  }
+
+  // What waiting may not put out of reach: a little beyond the best known, at most.
+  double target_of(const Policy& policy) const {
+    const double known =
+        found_.empty() ? 2 * problem_.lower_bound : found_.all().front().score.objective;
+    return problem_.lower_bound + 1.1 * policy.target_share * (known - problem_.lower_bound);
+  }
+
+  // A third of the policies at random, then children of the best.
+  void evolve() {
+    const int tries = std::min(
+        kMostTries, std::max(1, static_cast<int>(effort_ * kScheduledNodes / problem_.nodes())));
+    search::ListScheduler scheduler(problem_);
+    Best<Bred> elite(kElite);
+    for (int i = 0; i < tries && !is_optimal(); ++i) {
+      const auto& parents = elite.all();
+      const bool fresh = i < tries / 3 || parents.empty();
+      const Policy policy =
+          fresh
+              ? search::random_policy(problem_, dice_)
+              : search::mutated(
+                    parents[static_cast<std::size_t>(dice_.roll(static_cast<int>(parents.size())))]
+                        .policy,
+                    problem_, dice_);
+      const Order& order = scheduler.run(policy, target_of(policy));
+      const search::Score score = player_.play(order);
+      elite.offer({policy, score});
+      found_.offer({order, score});
+    }
+  }
+
+  // Seeds and the best orders again, each with other places for the weight gradients; also seeds
+  // that hold too much as they are.
+  void place_weights_anew() {
+    std::vector<Order> followed = seeds_;
+    for (const Improved& found : found_.all()) followed.push_back(found.order);
+    const int tries =
+        std::min(kMostTries, static_cast<int>(effort_ * kScheduledNodes / 4 / problem_.nodes())) /
+        static_cast<int>(followed.size());
+    search::ListScheduler scheduler(problem_);
+    for (const Order& order : followed) {
+      for (int i = 0; i < tries && !is_optimal(); ++i) {
+        Policy policy = search::random_policy(problem_, dice_);
+        policy.wait_for_backward = policy.wait_for_forward = policy.wait_for_deeper = 0;
+        policy.weights_make_room = true;
+        const Order& candidate = scheduler.run_along(order, policy, target_of(policy));
+        found_.offer({candidate, player_.play(candidate)});
+      }
+    }
+  }
+
+  const Problem& problem_;
+  double effort_;
+  Dice dice_;
+  search::OrderPlayer player_;
+  std::vector<Order> seeds_;
+  Best<Improved> found_{kImproved};
+};
+
+void refuse_infeasible(const Placement& placement, const SearchGoal& goal) {
+  const auto limits = limits_of(goal, placement.ranks);
+  const auto smallest = smallest_feasible_memory(placement);
+  for (std::size_t rank = 0; rank < limits.size(); ++rank) {
+    if (limits[rank] >= smallest[rank] - 1e-9) continue;
+    throw ScheduleError("memory limit " + decimal_text(limits[rank], 4) + " on rank " +
+                        std::to_string(rank) + ": the smallest feasible one is " +
+                        decimal_text(smallest[rank], 4) +
+                        ", what one micro-batch holds until its backward pass");
+  }
+}
+
+}  // namespace
+
+double objective_of(const Timeline& timeline, Objective objective) {
+  return objective == Objective::makespan ? timeline.makespan() : timeline.span();
+}
+
+double lower_bound(const Placement& placement, int micro_batches, const Costs& costs,
+                   Objective objective) {
+  return objective == Objective::makespan ? makespan_lower_bound(placement, micro_batches, costs)
+                                          : span_lower_bound(placement, micro_batches, costs);
+}
+
+std::vector<double> limits_of(const SearchGoal& goal, int ranks) {
+  const std::size_t count = goal.memory_limit.size();
+  if (count == static_cast<std::size_t>(ranks)) return goal.memory_limit;
+  if (count > 1) {
+    throw ScheduleError("memory limits for " + std::to_string(count) + " ranks: give one, or " +
+                        std::to_string(ranks) + ", one per rank");
+  }
+  const double everywhere =
+      count == 0 ? std::numeric_limits<double>::infinity() : goal.memory_limit.front();
+  return std::vector<double>(static_cast<std::size_t>(ranks), everywhere);
+}
+
+std::vector<double> smallest_feasible_memory(const Placement& placement) {
+  std::vector<double> held(static_cast<std::size_t>(placement.ranks), 0);
+  for (const auto& rank_of : placement.rank_of) {
+    std::vector<double> copy(held.size(), 0);
+    for (const int rank : rank_of) copy[static_cast<std::size_t>(rank)] += 1 / placement.chunks();
+    for (std::size_t rank = 0; rank < held.size(); ++rank) {
+      held[rank] = std::max(held[rank], copy[rank]);
+    }
+  }
+  return held;
+}
+
+Schedule search_schedule(const Placement& placement, int micro_batches, const Costs& costs,
+                         const SearchGoal& goal, const std::vector<Schedule>& seeds) {
+  refuse_infeasible(placement, goal);
+  const Problem problem(placement, micro_batches, costs, goal);
+  Search found(problem, goal);
+  for (const Schedule& seed : seeds) found.add(order_of(problem, seed));
+  return {.kind = "auto",
+          .placement = placement,
+          .micro_batches = micro_batches,
+          .ranks = actions_of(problem, found.run())};
+}
+
+}  // namespace trireme::schedules
