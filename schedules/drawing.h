@@ -5,18 +5,10 @@
 #include <vector>
 
 #include "schedules/memory.h"
+#include "schedules/number_text.h"
 
 // What the drawings of a schedule have in common.
 namespace trireme::schedules {
-
-// `value` with at most so many decimals and no trailing zeros, the same in every locale.
-std::string decimal_text(double value, int decimals);
-
-// `value` with four digits, or with all of a longer whole part.
-std::string short_text(double value);
-
-// "27.0%".
-std::string percent_text(double fraction);
 
 // "W backward (weights)": what a legend calls a pass.
 const char* label_of(Pass pass);

@@ -4,9 +4,10 @@
 #include <cmath>
 #include <limits>
 
-#include "schedules/drawing.h"
+#include "schedules/number_text.h"
 #include "schedules/search/list_scheduler.h"
 #include "schedules/search/local_search.h"
+#include "schedules/search/pattern.h"
 
 namespace trireme::schedules {
 namespace {
@@ -18,11 +19,13 @@ using search::Policy;
 using search::Problem;
 
 // Work of a search of effort 1, in nodes: played, and scheduled.
-constexpr double kImprovedNodes = 1.2e7;
-constexpr double kScheduledNodes = 8e6;
-constexpr int kMostTries = 3000;
-constexpr std::size_t kImproved = 3;  // orders that the local search starts from
-constexpr std::size_t kElite = 8;     // policies that have children
+constexpr double kImprovedNodes = 1.4e8;
+constexpr double kScheduledNodes = 4e6;
+constexpr int kMostTries = 10000;
+constexpr int kRound = 1500;  // tries after which evolution starts from nothing again
+constexpr double kTemperatures[] = {0.3, 0.8, 1.5, 1.5};  // one start of the local search each
+constexpr std::size_t kImproved = 2;                      // orders that it starts from, in turn
+constexpr std::size_t kElite = 8;                         // policies that have children
 
 // The best few different ones, best first.
 template <typename T>
@@ -74,11 +77,12 @@ class Search {
 
   Order run() {
     evolve();
-    place_weights_anew();
+    follow();
     Improved best = found_.all().front();
-    const double budget = effort_ * kImprovedNodes / static_cast<double>(found_.all().size());
-    for (const Improved& start : found_.all()) {
-      Improved improved = search::improve(problem_, start.order, budget, dice_);
+    const double budget = effort_ * kImprovedNodes / static_cast<double>(std::size(kTemperatures));
+    for (std::size_t i = 0; i < std::size(kTemperatures); ++i) {
+      const Improved& start = found_.all()[i % found_.all().size()];
+      Improved improved = search::improve(problem_, start.order, {budget, kTemperatures[i]}, dice_);
       if (improved.score.better_than(best.score)) best = std::move(improved);
     }
     return std::move(best.order);
@@ -97,22 +101,28 @@ class Search {
     return problem_.lower_bound + 1.1 * policy.target_share * (known - problem_.lower_bound);
   }
 
-  // A third of the policies at random, then children of the best.
+  int tries(double share) const {
+    return std::clamp(static_cast<int>(share * effort_ * kScheduledNodes / problem_.nodes()), 1,
+                      kMostTries);
+  }
+
+  // Rounds of evolution, each from random policies: one alone would settle too early.
   void evolve() {
-    const int tries = std::min(
-        kMostTries, std::max(1, static_cast<int>(effort_ * kScheduledNodes / problem_.nodes())));
+    for (int left = tries(1); left > 0 && !is_optimal();) {
+      const int round = left < 2 * kRound ? left : kRound;
+      evolve_once(round);
+      left -= round;
+    }
+  }
+
+  // A third of the policies at random, then children of the best.
+  void evolve_once(int tries) {
     search::ListScheduler scheduler(problem_);
     Best<Bred> elite(kElite);
     for (int i = 0; i < tries && !is_optimal(); ++i) {
-      const auto& parents = elite.all();
-      const bool fresh = i < tries / 3 || parents.empty();
-      const Policy policy =
-          fresh
-              ? search::random_policy(problem_, dice_)
-              : search::mutated(
-                    parents[static_cast<std::size_t>(dice_.roll(static_cast<int>(parents.size())))]
-                        .policy,
-                    problem_, dice_);
+      const bool fresh = i < tries / 3 || elite.empty();
+      const Policy policy = fresh ? search::random_policy(problem_, dice_)
+                                  : search::mutated(chosen(elite.all()), problem_, dice_);
       const Order& order = scheduler.run(policy, target_of(policy));
       const search::Score score = player_.play(order);
       elite.offer({policy, score});
@@ -120,24 +130,36 @@ class Search {
     }
   }
 
-  // Seeds and the best orders again, each with other places for the weight gradients; also seeds
-  // that hold too much as they are.
-  void place_weights_anew() {
+  const Policy& chosen(const std::vector<Bred>& parents) {
+    return parents[static_cast<std::size_t>(dice_.roll(static_cast<int>(parents.size())))].policy;
+  }
+
+  // Repeating patterns, then seeds and the best orders again (also seeds that hold too much as they
+  // are), each with new places for the weight gradients.
+  void follow() {
+    search::ListScheduler scheduler(problem_);
+    for (int left = tries(0.25); left > 0; --left) {
+      const Order pattern = search::random_pattern(problem_, dice_);
+      follow_once(scheduler, pattern);
+      const Policy policy = search::random_policy(problem_, dice_);
+      const Order& candidate = scheduler.run_towards(pattern, policy, target_of(policy));
+      found_.offer({candidate, player_.play(candidate)});
+    }
     std::vector<Order> followed = seeds_;
     for (const Improved& found : found_.all()) followed.push_back(found.order);
-    const int tries =
-        std::min(kMostTries, static_cast<int>(effort_ * kScheduledNodes / 4 / problem_.nodes())) /
-        static_cast<int>(followed.size());
-    search::ListScheduler scheduler(problem_);
+    const int each = tries(0.25) / static_cast<int>(followed.size());
     for (const Order& order : followed) {
-      for (int i = 0; i < tries && !is_optimal(); ++i) {
-        Policy policy = search::random_policy(problem_, dice_);
-        policy.wait_for_backward = policy.wait_for_forward = policy.wait_for_deeper = 0;
-        policy.weights_make_room = true;
-        const Order& candidate = scheduler.run_along(order, policy, target_of(policy));
-        found_.offer({candidate, player_.play(candidate)});
-      }
+      for (int left = each; left > 0; --left) follow_once(scheduler, order);
     }
+  }
+
+  void follow_once(search::ListScheduler& scheduler, const Order& order) {
+    if (is_optimal()) return;
+    Policy policy = search::random_policy(problem_, dice_);
+    policy.wait_for_backward = policy.wait_for_forward = policy.wait_for_deeper = 0;
+    policy.weights_make_room = true;
+    const Order& candidate = scheduler.run_along(order, policy, target_of(policy));
+    found_.offer({candidate, player_.play(candidate)});
   }
 
   const Problem& problem_;

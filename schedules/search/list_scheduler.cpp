@@ -50,6 +50,7 @@ void ListScheduler::reset(const Policy& policy) {
 
 const Order& ListScheduler::run(const Policy& policy, double target) {
   followed_ = nullptr;
+  wanted_.clear();
   target_ = target;
   reset(policy);
   run_events();
@@ -58,6 +59,20 @@ const Order& ListScheduler::run(const Policy& policy, double target) {
 
 const Order& ListScheduler::run_along(const Order& followed, const Policy& policy, double target) {
   followed_ = &followed;
+  target_ = target;
+  reset(policy);
+  run_events();
+  return order_;
+}
+
+const Order& ListScheduler::run_towards(const Order& wanted, const Policy& policy, double target) {
+  followed_ = nullptr;
+  wanted_.resize(index(problem_.nodes()));
+  for (const auto& nodes : wanted) {
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      wanted_[index(nodes[i])] = static_cast<double>(i);
+    }
+  }
   target_ = target;
   reset(policy);
   run_events();
@@ -120,8 +135,7 @@ double ListScheduler::backward_key(std::size_t chunk, int micro_batch, double ar
   return 0;
 }
 
-void ListScheduler::consider_forward(int rank, std::size_t chunk, double now, Options& options,
-                                     double& best) {
+void ListScheduler::consider_forward(int rank, std::size_t chunk, double now, Options& options) {
   const Rank& state = ranks_[index(rank)];
   const int micro_batch = state.next_forward[chunk];
   if (micro_batch == problem_.micro_batches) return;
@@ -140,14 +154,14 @@ void ListScheduler::consider_forward(int rank, std::size_t chunk, double now, Op
     options.forward_due = std::min(options.forward_due, arrival);
     return;
   }
-  const double key = forward_key(chunk, micro_batch, arrival);
-  if (key >= best) return;
-  best = key;
+  const double key = wanted_.empty() ? forward_key(chunk, micro_batch, arrival)
+                                     : wanted_[index(problem_.node(stage, micro_batch, forward))];
+  if (key >= options.forward_key) return;
+  options.forward_key = key;
   options.forward = static_cast<int>(chunk);
 }
 
-void ListScheduler::consider_backward(int rank, std::size_t chunk, double now, Options& options,
-                                      double& best) {
+void ListScheduler::consider_backward(int rank, std::size_t chunk, double now, Options& options) {
   const Rank& state = ranks_[index(rank)];
   const int micro_batch = state.next_backward[chunk];
   if (micro_batch == state.next_forward[chunk]) return;
@@ -157,9 +171,11 @@ void ListScheduler::consider_backward(int rank, std::size_t chunk, double now, O
     options.backward_due = std::min(options.backward_due, arrival);
     return;
   }
-  const double key = backward_key(chunk, micro_batch, arrival);
-  if (key >= best) return;
-  best = key;
+  const double key = wanted_.empty()
+                         ? backward_key(chunk, micro_batch, arrival)
+                         : wanted_[index(problem_.node(stage, micro_batch, input_gradient))];
+  if (key >= options.backward_key) return;
+  options.backward_key = key;
   options.backward = static_cast<int>(chunk);
 }
 
@@ -197,11 +213,11 @@ ListScheduler::Options ListScheduler::options_of(int rank, double now) {
                  state.oldest) {
     ++state.oldest;
   }
-  Options options{.forward_due = kNever, .backward_due = kNever};
-  double best_forward = kNever, best_backward = kNever;
+  Options options{
+      .forward_key = kNever, .backward_key = kNever, .forward_due = kNever, .backward_due = kNever};
   for (std::size_t chunk = 0; chunk < state.next_forward.size(); ++chunk) {
-    consider_forward(rank, chunk, now, options, best_forward);
-    consider_backward(rank, chunk, now, options, best_backward);
+    consider_forward(rank, chunk, now, options);
+    consider_backward(rank, chunk, now, options);
   }
   return options;
 }
@@ -240,6 +256,16 @@ bool ListScheduler::fills_gap(int rank, double now, double gap, double length) c
   return true;
 }
 
+bool ListScheduler::prefers_forward(const Rank& state) const {
+  switch (policy_->preference) {
+    case Policy::Preference::forward: return true;
+    case Policy::Preference::backward: return false;
+    case Policy::Preference::alternate:
+    case Policy::Preference::alternate_with_room: return !state.last_was_forward;
+  }
+  return true;
+}
+
 Node ListScheduler::node_of(int rank, int chunk, Half half) {
   Rank& state = ranks_[index(rank)];
   auto& next = half == forward ? state.next_forward : state.next_backward;
@@ -261,10 +287,8 @@ ListScheduler::Decision ListScheduler::decide(int rank, double now) {
   const bool make_room = options.no_room && state.has_weights();
   const auto weight = [&] { return Decision{state.weights[state.first_weight]}; };
   if (options.forward >= 0 && options.backward >= 0) {
-    const bool alternate = policy_->preference == Policy::Preference::alternate ||
-                           policy_->preference == Policy::Preference::alternate_with_room;
     const bool goes_forward =
-        alternate ? !state.last_was_forward : policy_->preference == Policy::Preference::forward;
+        wanted_.empty() ? prefers_forward(state) : options.forward_key < options.backward_key;
     return {goes_forward ? node_of(rank, options.forward, forward)
                          : node_of(rank, options.backward, input_gradient)};
   }

@@ -24,6 +24,9 @@ class ListScheduler {
   // only places the weight gradients. Ends early, without all nodes, if they cannot make room.
   const Order& run_along(const Order& followed, const Policy& policy, double target);
 
+  // Between the two: of the passes that are ready, a rank runs the one that is first in `wanted`.
+  const Order& run_towards(const Order& wanted, const Policy& policy, double target);
+
  private:
   struct Rank {
     std::vector<int> next_forward, next_backward;  // per chunk: the next micro-batch
@@ -45,8 +48,9 @@ class ListScheduler {
 
   // What a rank could do now, and what is due.
   struct Options {
-    int forward = -1;   // chunk
-    int backward = -1;  // chunk
+    int forward = -1;                          // chunk
+    int backward = -1;                         // chunk
+    double forward_key = 0, backward_key = 0;  // the smaller, the more wanted
     double forward_due = 0, backward_due = 0;
     bool no_room = false;  // a forward pass is ready and does not fit
   };
@@ -60,13 +64,14 @@ class ListScheduler {
   void run_events();
   Options options_of(int rank, double now);
   Options followed_option(int rank, double now);
-  void consider_forward(int rank, std::size_t chunk, double now, Options& options, double& best);
-  void consider_backward(int rank, std::size_t chunk, double now, Options& options, double& best);
+  void consider_forward(int rank, std::size_t chunk, double now, Options& options);
+  void consider_backward(int rank, std::size_t chunk, double now, Options& options);
   bool may_go_ahead(int rank, std::size_t chunk) const;
   double forward_key(std::size_t chunk, int micro_batch, double arrival) const;
   double backward_key(std::size_t chunk, int micro_batch, double arrival) const;
   double deeper_due(std::size_t chunk) const;
   bool is_patient(const Rank& state) const;
+  bool prefers_forward(const Rank& state) const;
   // Time the rank can lose without missing the target.
   double slack(int rank, double now) const;
   Decision decide(int rank, double now);
@@ -77,6 +82,7 @@ class ListScheduler {
   const Problem& problem_;
   const Policy* policy_ = nullptr;
   const Order* followed_ = nullptr;
+  std::vector<double> wanted_;  // per node: its place on its rank; empty: the policy's own choice
   double target_ = 0;
   std::vector<Rank> ranks_;
   std::vector<double> forward_ready_, backward_ready_;  // per (stage, micro-batch)

@@ -8,8 +8,7 @@ namespace trireme::schedules::search {
 namespace {
 
 constexpr double kSame = 1e-9;
-constexpr double kFirstTemperature = 0.3;  // in average durations
-constexpr double kWeightOfTotal = 0.05;    // of the ranks' own ends beside the objective
+constexpr double kWeightOfTotal = 0.02;  // of the ranks' own ends beside the objective
 
 std::size_t index(int value) { return static_cast<std::size_t>(value); }
 
@@ -30,12 +29,12 @@ class Annealing {
     best_ = {order_, score_};
   }
 
-  Improved run(double budget) {
+  Improved run(const Cooling& cooling) {
     const double average = problem_.average_duration();
     find_critical_pairs();
-    while (spent_ < budget && !critical_.empty() &&
+    while (spent_ < cooling.budget && !critical_.empty() &&
            best_.score.objective > problem_.lower_bound + kSame) {
-      temperature_ = kFirstTemperature * average * (1 - spent_ / budget);
+      temperature_ = cooling.temperature * average * (1 - spent_ / cooling.budget);
       const Move move = random_move();
       spent_ += 5;
       if (!move.leads_nowhere() && !is_hopeless(move)) attempt(move);
@@ -182,8 +181,8 @@ class Annealing {
 
 }  // namespace
 
-Improved improve(const Problem& problem, Order order, double budget, Dice& dice) {
-  return Annealing(problem, std::move(order), dice).run(budget);
+Improved improve(const Problem& problem, Order order, const Cooling& cooling, Dice& dice) {
+  return Annealing(problem, std::move(order), dice).run(cooling);
 }
 
 }  // namespace trireme::schedules::search
