@@ -5,6 +5,7 @@
 #include "launch/config_file.h"
 #include "models/shape.h"
 #include "runtime/comm/communicator.h"
+#include "schedules/action.h"
 
 namespace trireme::launch {
 namespace {
@@ -28,6 +29,8 @@ Failure failure_of(const std::exception_ptr& exception) {
   } catch (const UsageError& error) {
     return {ExitCode::usage, error.what()};
   } catch (const models::ModelError& error) {
+    return {ExitCode::usage, error.what()};
+  } catch (const schedules::ScheduleError& error) {
     return {ExitCode::usage, error.what()};
   } catch (const MissingInput& error) {
     return {ExitCode::missing, error.what()};

@@ -1,0 +1,427 @@
+#include <fmt/core.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "data/error.h"
+#include "launch/commands/commands.h"
+#include "launch/config_file.h"
+#include "launch/schedule_file.h"
+#include "schedules/catalog.h"
+#include "schedules/chart.h"
+#include "schedules/check.h"
+#include "schedules/memory.h"
+#include "schedules/passes.h"
+#include "schedules/program.h"
+#include "schedules/svg.h"
+#include "schedules/text.h"
+#include "schedules/trace.h"
+
+namespace trireme::launch {
+namespace {
+
+using nlohmann::ordered_json;
+using schedules::Objective;
+using schedules::Schedule;
+
+struct ScheduleArguments {
+  std::string kind, file, cost = "1,1,1,0", stage_cost, memory_limit, objective = "makespan";
+  std::string svg, trace;
+  int ranks = 0, micro_batches = 0, virtual_stages = 0, group_size = 0, slots = 2;
+  double weight_fraction = 1, effort = 1;
+  std::uint64_t seed = 1;
+  bool json = false, text = false, program = false, compare = false;
+};
+
+// Everything wrong with the line at once.
+class Complaints {
+ public:
+  void add(const std::string& text) { all_ += (all_.empty() ? "" : "\n") + text; }
+  void refuse() const {
+    if (!all_.empty()) throw UsageError(all_);
+  }
+  // Runs `read`; its failure is one more complaint.
+  template <typename Read>
+  void attempt(const Read& read) {
+    try {
+      read();
+    } catch (const schedules::ScheduleError& error) {
+      add(error.what());
+    }
+  }
+
+ private:
+  std::string all_;
+};
+
+// "1,2,0.5" as numbers; nothing if one is not a finite number from 0.
+std::vector<double> numbers_of(const std::string& text) {
+  std::vector<double> numbers;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at != end) {
+    double value = 0;
+    const auto [rest, error] = std::from_chars(at, end, value);
+    if (error != std::errc() || !std::isfinite(value) || value < 0) return {};
+    numbers.push_back(value);
+    if (rest == end) return numbers;
+    if (*rest != ',') return {};
+    at = rest + 1;
+  }
+  return {};
+}
+
+void read_costs(const ScheduleArguments& arguments, schedules::Request& request,
+                Complaints& complaints) {
+  const auto cost = numbers_of(arguments.cost);
+  if (cost.size() != 3 && cost.size() != 4) {
+    complaints.add("--cost " + arguments.cost +
+                   ": give F,B,W or F,B,W,COMM, times from 0, such as 1,1.2,0.8,0.05");
+  } else if (cost[0] + cost[1] + cost[2] <= 0) {
+    complaints.add("--cost " + arguments.cost + ": at least one of F, B and W must be above 0");
+  } else {
+    request.cost = {cost[0], cost[1], cost[2], cost[0]};
+    request.communication = cost.size() == 4 ? cost[3] : 0;
+  }
+  if (arguments.stage_cost.empty()) return;
+  complaints.attempt([&] { request.stage_costs = read_stage_costs(arguments.stage_cost); });
+}
+
+void read_goal(const ScheduleArguments& arguments, schedules::SearchGoal& goal,
+               Complaints& complaints) {
+  if (arguments.objective != "makespan" && arguments.objective != "span") {
+    complaints.add("--objective " + arguments.objective + ": it is makespan or span");
+  }
+  goal.objective = arguments.objective == "span" ? Objective::span : Objective::makespan;
+  goal.memory_limit = numbers_of(arguments.memory_limit);
+  if (!arguments.memory_limit.empty() && goal.memory_limit.empty()) {
+    complaints.add("--memory-limit " + arguments.memory_limit +
+                   ": give micro-batches of a rank's whole share, such as 4.5, or one value per "
+                   "rank, separated by commas");
+  }
+  if (!(arguments.weight_fraction >= 0 && arguments.weight_fraction <= 1)) {
+    complaints.add(
+        fmt::format("--weight-fraction {}: it is a share from 0 to 1", arguments.weight_fraction));
+  }
+  if (!(arguments.effort > 0 && arguments.effort <= 1000)) {
+    complaints.add(fmt::format("--effort {}: it is above 0 and at most 1000", arguments.effort));
+  }
+  goal.weight_fraction = arguments.weight_fraction;
+  goal.seed = arguments.seed;
+  goal.effort = arguments.effort;
+}
+
+void require_count(const char* option, int value, int least, Complaints& complaints) {
+  if (value >= least) return;
+  complaints.add(fmt::format("{} {}: it is a whole number from {}", option, value, least));
+}
+
+schedules::Request read_request(const ScheduleArguments& arguments) {
+  schedules::Request request;
+  Complaints complaints;
+  const bool from_file = arguments.kind == "file";
+  if (!from_file) {
+    require_count("--stages", arguments.ranks, 1, complaints);
+    require_count("--micro-batches", arguments.micro_batches, 1, complaints);
+  }
+  if (arguments.virtual_stages != 0) {
+    require_count("--virtual-stages", arguments.virtual_stages, 1, complaints);
+  }
+  require_count("--group-size", arguments.group_size, 0, complaints);
+  require_count("--slots", arguments.slots, 1, complaints);
+  if (from_file && arguments.file.empty()) {
+    complaints.add("the kind \"file\" needs --file PATH, a schedule as text or JSON");
+  }
+  if (!from_file && !arguments.file.empty()) {
+    complaints.add("--file " + arguments.file + ": only the kind \"file\" reads one");
+  }
+  if (arguments.kind.empty() && !arguments.compare) {
+    complaints.add("name a kind of schedule, or give --compare for all of them");
+  } else if (!arguments.kind.empty() && !from_file) {
+    complaints.attempt([&] { schedules::kind_named(arguments.kind); });
+  }
+  read_costs(arguments, request, complaints);
+  read_goal(arguments, request.goal, complaints);
+  complaints.refuse();
+  request.kind = arguments.kind;
+  request.shape = {arguments.ranks, arguments.micro_batches, arguments.virtual_stages,
+                   arguments.group_size};
+  return request;
+}
+
+int terminal_columns() {
+  winsize size{};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  const char* columns = std::getenv("COLUMNS");
+  return columns != nullptr && std::atoi(columns) > 0 ? std::atoi(columns) : 100;
+}
+
+bool wants_color() { return isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr; }
+
+void write_file(const std::string& path, const std::string& contents) {
+  if (path.empty()) return;
+  std::ofstream file(path, std::ios::binary);
+  file << contents;
+  file.close();
+  if (!file) throw data::DataError(data::Fault::io, path + ": cannot be written");
+}
+
+// What is known about one schedule.
+struct Report {
+  const Schedule& schedule;
+  const schedules::Costs& costs;
+  const schedules::SearchGoal& goal;
+  schedules::Timeline timeline;
+  schedules::Traffic traffic;
+  std::vector<double> peaks;
+  double lower_bound = 0, span_lower_bound = 0;
+};
+
+Report report_of(const Schedule& schedule, const schedules::Costs& costs,
+                 const schedules::SearchGoal& goal) {
+  schedules::check(schedule);
+  const auto timeline = schedules::simulate(schedule, costs);
+  const auto bound = [&](Objective objective) {
+    return schedules::lower_bound(schedule.placement, schedule.micro_batches, costs, objective);
+  };
+  return {.schedule = schedule,
+          .costs = costs,
+          .goal = goal,
+          .timeline = timeline,
+          .traffic = schedules::traffic(schedule, costs, timeline),
+          .peaks = schedules::peak_memory(schedule, {.weight_fraction = goal.weight_fraction}),
+          .lower_bound = bound(Objective::makespan),
+          .span_lower_bound = bound(Objective::span)};
+}
+
+// One string per action; an overlapped pair is one string.
+ordered_json action_words(const std::vector<schedules::Action>& actions) {
+  ordered_json words = ordered_json::array();
+  for (std::size_t i = 0; i < actions.size(); ++i) {
+    const std::size_t first = i;
+    while (actions[i].overlaps_next) ++i;
+    words.push_back(schedules::rank_text({actions.begin() + static_cast<std::ptrdiff_t>(first),
+                                          actions.begin() + static_cast<std::ptrdiff_t>(i) + 1}));
+  }
+  return words;
+}
+
+ordered_json placement_json(const schedules::Placement& placement) {
+  if (placement.kind != schedules::PlacementKind::custom) return to_text(placement.kind);
+  return placement.rank_of[0];
+}
+
+std::string json_of(const Report& report) {
+  const Schedule& schedule = report.schedule;
+  ordered_json actions = ordered_json::array();
+  for (const auto& rank : schedule.ranks) actions.push_back(action_words(rank));
+  const double chunks = schedule.placement.chunks();
+  const bool whole = chunks == std::floor(chunks);
+  return ordered_json{
+      {"schedule", schedule.kind},
+      {"stages", schedule.placement.ranks},
+      {"micro_batches", schedule.micro_batches},
+      {"virtual_stages", whole ? ordered_json(static_cast<int>(chunks)) : ordered_json(chunks)},
+      {"placement", placement_json(schedule.placement)},
+      {"makespan", report.timeline.makespan()},
+      {"lower_bound", report.lower_bound},
+      {"bubble_fraction", report.timeline.bubble_fraction()},
+      {"span", report.timeline.span()},
+      {"span_lower_bound", report.span_lower_bound},
+      {"span_bubble_fraction", report.timeline.span_bubble_fraction()},
+      {"peak_memory", report.peaks},
+      {"messages", report.traffic.messages},
+      {"waiting_messages", report.traffic.waiting_at_most},
+      {"valid", true},
+      {"deadlock_free", true},
+      {"actions", actions}}
+      .dump();
+}
+
+void print_report(const Report& report, const schedules::Program& program) {
+  const auto& timeline = report.timeline;
+  const schedules::MemoryModel memory{.weight_fraction = report.goal.weight_fraction};
+  std::fputs(
+      schedules::chart(report.schedule, timeline,
+                       {.columns = terminal_columns(), .color = wants_color(), .memory = memory})
+          .c_str(),
+      stdout);
+  const auto line = [](const char* name, double value, double bound, double bubble) {
+    fmt::print("{:<10} {:<12.6g} lower bound {:<12.6g} bubble {:.2f} %\n", name, value, bound,
+               100 * bubble);
+  };
+  std::fputs("\n", stdout);
+  line("makespan", timeline.makespan(), report.lower_bound, timeline.bubble_fraction());
+  line("span", timeline.span(), report.span_lower_bound, timeline.span_bubble_fraction());
+  fmt::print("{:<10} {:.6g} micro-batches of a rank's share at most, {:.6g} at least\n", "memory",
+             *std::max_element(report.peaks.begin(), report.peaks.end()),
+             *std::min_element(report.peaks.begin(), report.peaks.end()));
+  int most_slots = 0;
+  for (const auto& channel : program.channels) most_slots = std::max(most_slots, channel.slots);
+  fmt::print("{:<10} {} on {} channels of {} receive slots; cannot deadlock\n", "messages",
+             report.traffic.messages, program.channels.size(), most_slots);
+}
+
+void print_program(const schedules::Program& program) {
+  for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
+    fmt::print("rank {}\n", rank);
+    for (const auto& instruction : program.ranks[rank]) {
+      fmt::print("  {}\n", schedules::to_text(program, static_cast<int>(rank), instruction));
+    }
+  }
+}
+
+// Kinds that fit first, the best of them on top.
+ExitCode print_comparison(const schedules::Request& request, bool as_json) {
+  auto rows = schedules::compare(request);
+  const auto value = [&](const schedules::Comparison& row) {
+    return request.goal.objective == Objective::makespan ? row.makespan : row.span;
+  };
+  const auto group = [](const schedules::Comparison& row) {
+    return row.refusal.empty() ? (row.fits ? 0 : 1) : 2;
+  };
+  std::stable_sort(rows.begin(), rows.end(), [&](const auto& a, const auto& b) {
+    return group(a) != group(b) ? group(a) < group(b) : value(a) < value(b);
+  });
+  ordered_json all = ordered_json::array();
+  if (!as_json) {
+    fmt::print("{:<18} {:>2} {:>12} {:>9} {:>12} {:>9} {:>9} {:>9}\n", "kind", "v", "makespan",
+               "bubble", "span", "bubble", "memory", "messages");
+  }
+  for (const auto& row : rows) {
+    if (as_json && row.refusal.empty()) {
+      all.push_back({{"schedule", row.kind},
+                     {"virtual_stages", row.virtual_stages},
+                     {"makespan", row.makespan},
+                     {"bubble_fraction", row.bubble_fraction},
+                     {"span", row.span},
+                     {"span_bubble_fraction", row.span_bubble_fraction},
+                     {"peak_memory", row.peak_memory},
+                     {"messages", row.messages},
+                     {"fits", row.fits}});
+    } else if (as_json) {
+      all.push_back({{"schedule", row.kind}, {"refusal", row.refusal}});
+    } else if (row.refusal.empty()) {
+      fmt::print("{:<18} {:>2} {:>12.6g} {:>7.2f} % {:>12.6g} {:>7.2f} % {:>9.6g} {:>9}{}\n",
+                 row.kind, row.virtual_stages, row.makespan, 100 * row.bubble_fraction, row.span,
+                 100 * row.span_bubble_fraction, row.peak_memory, row.messages,
+                 row.fits ? "" : "  above the memory limit");
+    } else {
+      fmt::print("{:<18}  - {}\n", row.kind, row.refusal);
+    }
+  }
+  if (as_json) std::printf("%s\n", ordered_json{{"kinds", all}}.dump().c_str());
+  return ExitCode::done;
+}
+
+Schedule schedule_of(const ScheduleArguments& arguments, schedules::Request& request) {
+  if (arguments.kind != "file") return schedules::make_schedule(request);
+  Schedule schedule = read_schedule(arguments.file);
+  const auto limits = schedules::limits_of(request.goal, schedule.placement.ranks);
+  const auto problems = schedules::memory_problems(
+      schedule, limits, {.weight_fraction = request.goal.weight_fraction});
+  std::string all;
+  for (const auto& problem : problems) all += (all.empty() ? "" : "\n") + problem;
+  const auto differs = [&](const char* option, int asked, int found) {
+    if (asked == 0 || asked == found) return;
+    all += (all.empty() ? "" : "\n") +
+           fmt::format("{} {}: {} has {}", option, asked, arguments.file, found);
+  };
+  differs("--stages", arguments.ranks, schedule.placement.ranks);
+  differs("--micro-batches", arguments.micro_batches, schedule.micro_batches);
+  if (!all.empty()) throw schedules::ScheduleError(all);
+  return schedule;
+}
+
+ExitCode show_schedule(const ScheduleArguments& arguments) {
+  schedules::Request request = read_request(arguments);
+  if (arguments.compare) return print_comparison(request, arguments.json);
+  const Schedule schedule = schedule_of(arguments, request);
+  const auto costs = schedules::costs_of(request, schedule.placement);
+  const Report report = report_of(schedule, costs, request.goal);
+  const auto program = schedules::lower(schedule, arguments.slots);
+  if (const std::string cycle = schedules::deadlock_of(program); !cycle.empty()) {
+    throw schedules::ScheduleError("the program would hang: " + cycle);
+  }
+  const schedules::MemoryModel memory{.weight_fraction = request.goal.weight_fraction};
+  if (!arguments.svg.empty()) {
+    write_file(arguments.svg, schedules::svg(schedule, report.timeline, memory));
+  }
+  if (!arguments.trace.empty()) {
+    write_file(arguments.trace, schedules::perfetto_trace(schedule, report.timeline, memory));
+  }
+  if (arguments.json) {
+    std::printf("%s\n", json_of(report).c_str());
+  } else if (arguments.text) {
+    std::fputs(schedules::schedule_text(schedule).c_str(), stdout);
+  } else if (arguments.program) {
+    print_program(schedules::with_parameter_communication(program));
+  } else {
+    print_report(report, program);
+  }
+  return ExitCode::done;
+}
+
+}  // namespace
+
+void add_schedule(CLI::App& app, Command& chosen) {
+  auto* command = app.add_subcommand(
+      "schedule", "builds, checks, times and draws a pipeline schedule; needs no GPU and no MPI");
+  auto arguments = std::make_shared<ScheduleArguments>();
+  std::string known = "file";
+  for (const auto& kind : schedules::kinds()) known = kind.name + " " + known;
+  command->add_option("kind", arguments->kind, "one of " + known);
+  command->add_option("--stages", arguments->ranks, "ranks of the pipeline");
+  command->add_option("--micro-batches,--microbatches", arguments->micro_batches,
+                      "micro-batches of a step");
+  command->add_option("--virtual-stages", arguments->virtual_stages,
+                      "stages per rank; default: the kind's own");
+  command->add_option("--group-size", arguments->group_size,
+                      "micro-batches that pass a chunk together, for the interleaved kinds");
+  command
+      ->add_option("--cost", arguments->cost,
+                   "F,B,W[,COMM]: times of a micro-batch on a rank's whole share, and of a message")
+      ->capture_default_str();
+  command->add_option("--stage-cost", arguments->stage_cost,
+                      "a JSON file with a row [F,B,W] per stage, instead of --cost's F,B,W");
+  command->add_option("--memory-limit", arguments->memory_limit,
+                      "micro-batches of a rank's share that a rank may hold; one value, or one per "
+                      "rank: 8,7,6,5");
+  command
+      ->add_option("--weight-fraction", arguments->weight_fraction,
+                   "share held until the weight gradient; the rest goes with the input gradient")
+      ->capture_default_str();
+  command
+      ->add_option("--objective", arguments->objective,
+                   "of the searched kinds: makespan, or span if the optimizer does not wait")
+      ->capture_default_str();
+  command->add_option("--seed", arguments->seed, "of the searched kinds")->capture_default_str();
+  command
+      ->add_option("--effort", arguments->effort, "time for the searched kinds, in about seconds")
+      ->capture_default_str();
+  command->add_option("--slots", arguments->slots, "receive buffers of a channel")
+      ->capture_default_str();
+  command->add_option("--file", arguments->file, "the schedule of the kind \"file\"");
+  command->add_option("--svg", arguments->svg, "writes a figure");
+  command->add_option("--trace", arguments->trace, "writes a trace for ui.perfetto.dev");
+  command->add_flag("--compare", arguments->compare, "a table of all kinds instead");
+  command->add_flag("--json", arguments->json, "the result as JSON");
+  command->add_flag("--text", arguments->text, "the schedule as text, to edit and read back");
+  command->add_flag("--program", arguments->program, "what each rank does, with its messages");
+  command->footer(
+      "Example:\n  trireme schedule zb-v --stages 4 --micro-batches 8 --cost 1,1.2,0.8,0.05\n"
+      "  trireme schedule --compare --stages 8 --micro-batches 24 --memory-limit 8");
+  command->callback(
+      [arguments, &chosen] { chosen = [arguments] { return show_schedule(*arguments); }; });
+}
+
+}  // namespace trireme::launch

@@ -1,0 +1,189 @@
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <tuple>
+
+#include "schedules/program.h"
+
+namespace trireme::schedules {
+namespace {
+
+std::size_t index(int value) { return static_cast<std::size_t>(value); }
+
+// Where the pass of a stage over a micro-batch stands, for forward passes and for those that give
+// a gradient.
+struct Places {
+  std::vector<ActionPlace> forward, gradient;  // per (stage, micro-batch)
+
+  explicit Places(const Schedule& schedule)
+      : forward(schedule.cells()), gradient(schedule.cells()) {
+    for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank) {
+      for (std::size_t i = 0; i < schedule.ranks[rank].size(); ++i) {
+        const Action& action = schedule.ranks[rank][i];
+        const ActionPlace place{static_cast<int>(rank), static_cast<int>(i)};
+        const std::size_t cell = schedule.cell(action.stage, action.micro_batch);
+        if (action.pass == Pass::forward) forward[cell] = place;
+        if (action.gives_gradient()) gradient[cell] = place;
+      }
+    }
+  }
+};
+
+// All messages, rank after rank in the order of their producers.
+void add_transfers(Program& program) {
+  const Schedule& schedule = program.schedule;
+  const Places places(schedule);
+  std::map<std::tuple<int, int, Payload>, int> channel_of;
+  std::vector<int> messages;  // per channel
+  for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank) {
+    for (std::size_t i = 0; i < schedule.ranks[rank].size(); ++i) {
+      const Action& action = schedule.ranks[rank][i];
+      const bool forward = action.pass == Pass::forward;
+      const int to = action.stage + (forward ? 1 : -1);
+      if (!forward && !action.gives_gradient()) continue;
+      if (to < 0 || to >= schedule.placement.stages) continue;
+      const int source = static_cast<int>(rank);
+      const int destination = schedule.rank_of(to, action.micro_batch);
+      if (destination == source) continue;  // handed over on the rank
+      const Payload payload = forward ? Payload::activation : Payload::gradient;
+      const auto [found, is_new] =
+          channel_of.try_emplace({source, destination, payload}, program.channels.size());
+      if (is_new) {
+        program.channels.push_back({source, destination, payload});
+        messages.push_back(0);
+      }
+      const auto& users = forward ? places.forward : places.gradient;
+      program.transfers.push_back({.channel = found->second,
+                                   .number = messages[index(found->second)]++,
+                                   .stage = action.stage,
+                                   .micro_batch = action.micro_batch,
+                                   .producer = {source, static_cast<int>(i)},
+                                   .consumer = users[schedule.cell(to, action.micro_batch)]});
+    }
+  }
+}
+
+// By how many places a message of the channel can be overtaken: the largest distance to a later
+// message that is used before it.
+std::vector<int> overtaken(const Program& program) {
+  std::vector<std::vector<int>> used_at(program.channels.size());  // per channel, by number
+  for (const Transfer& transfer : program.transfers) {
+    used_at[index(transfer.channel)].push_back(transfer.consumer.position);
+  }
+  std::vector<int> result;
+  for (const auto& positions : used_at) {
+    // A message waits for the last one that is used before it: with the smallest position still
+    // to come from the back, the search for it stops at once if nothing is out of order.
+    std::vector<int> earliest_from(positions.size() + 1, std::numeric_limits<int>::max());
+    for (std::size_t i = positions.size(); i-- > 0;) {
+      earliest_from[i] = std::min(positions[i], earliest_from[i + 1]);
+    }
+    int most = 0;
+    for (std::size_t i = 0; i < positions.size(); ++i) {
+      std::size_t last = i;
+      while (earliest_from[last + 1] < positions[i]) ++last;
+      most = std::max(most, static_cast<int>(last - i));
+    }
+    result.push_back(most);
+  }
+  return result;
+}
+
+void add_instructions(Program& program) {
+  const Schedule& schedule = program.schedule;
+  std::vector<std::vector<std::vector<int>>> arriving(schedule.ranks.size()),
+      leaving(schedule.ranks.size());  // transfers, per rank and action
+  for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank) {
+    arriving[rank].resize(schedule.ranks[rank].size());
+    leaving[rank].resize(schedule.ranks[rank].size());
+  }
+  for (std::size_t i = 0; i < program.transfers.size(); ++i) {
+    const auto& [producer, consumer] =
+        std::pair(program.transfers[i].producer, program.transfers[i].consumer);
+    leaving[index(producer.rank)][index(producer.position)].push_back(static_cast<int>(i));
+    arriving[index(consumer.rank)][index(consumer.position)].push_back(static_cast<int>(i));
+  }
+  program.ranks.assign(schedule.ranks.size(), {});
+  for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank) {
+    auto& instructions = program.ranks[rank];
+    const auto& actions = schedule.ranks[rank];
+    const auto append = [&](Instruction::Kind kind, const std::vector<int>& transfers) {
+      for (const int transfer : transfers) instructions.push_back({kind, transfer});
+    };
+    // What overlaps starts and ends together.
+    for (std::size_t first = 0, last = 0; first < actions.size(); first = ++last) {
+      while (actions[last].overlaps_next) ++last;
+      const auto all = [&](Instruction::Kind kind, const auto& transfers) {
+        for (std::size_t i = first; i <= last; ++i) append(kind, transfers[rank][i]);
+      };
+      all(Instruction::Kind::receive, arriving);
+      for (std::size_t i = first; i <= last; ++i) {
+        instructions.push_back({Instruction::Kind::run, static_cast<int>(i)});
+      }
+      all(Instruction::Kind::release, arriving);
+      all(Instruction::Kind::send, leaving);
+    }
+  }
+}
+
+}  // namespace
+
+Program lower(const Schedule& schedule, int slots) {
+  if (slots < 1) {
+    throw ScheduleError("receive slots must be at least 1, got " + std::to_string(slots));
+  }
+  Program program;
+  program.schedule = schedule;
+  add_transfers(program);
+  const auto distances = overtaken(program);
+  for (std::size_t i = 0; i < program.channels.size(); ++i) {
+    program.channels[i].slots = slots + distances[i];
+  }
+  add_instructions(program);
+  return program;
+}
+
+Program with_one_stream(Program program, const Costs& costs) {
+  const Timeline timeline = simulate(program.schedule, costs);
+  std::vector<int> order(program.transfers.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
+  const auto produced = [&](int transfer) {
+    const ActionPlace& place = program.transfers[index(transfer)].producer;
+    return timeline.actions[index(place.rank)][index(place.position)].end;
+  };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int a, int b) { return produced(a) < produced(b); });
+  program.transfer_order.assign(program.schedule.ranks.size(), {});
+  for (const int transfer : order) {
+    const Channel& channel = program.channels[index(program.transfers[index(transfer)].channel)];
+    program.transfer_order[index(channel.source)].push_back(transfer);
+    program.transfer_order[index(channel.destination)].push_back(transfer);
+  }
+  return program;
+}
+
+std::string to_text(const Program& program, int rank, const Instruction& instruction) {
+  using Kind = Instruction::Kind;
+  const auto message = [&](const char* verb, const char* preposition, bool sends) {
+    const Transfer& transfer = program.transfers[index(instruction.index)];
+    const Channel& channel = program.channels[index(transfer.channel)];
+    const int other = sends ? channel.destination : channel.source;
+    return std::string(verb) + " " +
+           to_text(program.schedule
+                       .ranks[index(transfer.producer.rank)][index(transfer.producer.position)]) +
+           " " + preposition + " " + std::to_string(other);
+  };
+  switch (instruction.kind) {
+    case Kind::receive: return message("receive", "from", false);
+    case Kind::release: return message("release", "from", false);
+    case Kind::send: return message("send", "to", true);
+    case Kind::run:
+      return "run " + to_text(program.schedule.ranks[index(rank)][index(instruction.index)]);
+    case Kind::gather_parameters:
+      return "gather parameters of " + std::to_string(instruction.index);
+    case Kind::reduce_gradients: return "reduce gradients of " + std::to_string(instruction.index);
+  }
+  return "";
+}
+
+}  // namespace trireme::schedules

@@ -1,0 +1,114 @@
+#include "schedules/passes.h"
+
+#include <algorithm>
+#include <set>
+
+namespace trireme::schedules {
+namespace {
+
+std::vector<Action> split_rank(const std::vector<Action>& actions) {
+  std::vector<Action> split;
+  for (std::size_t i = 0; i < actions.size(); ++i) {
+    const bool pair = actions[i].overlaps_next || (i > 0 && actions[i - 1].overlaps_next);
+    split.push_back(actions[i]);
+    if (pair || actions[i].pass != Pass::backward) continue;
+    split.back().pass = Pass::backward_input;
+    split.push_back(split.back());
+    split.back().pass = Pass::backward_weight;
+  }
+  return split;
+}
+
+// `chooses(i)`: whether the halves at positions i and i + 1 become one.
+template <typename Choose>
+std::vector<Action> merge_rank(const std::vector<Action>& actions, const Choose& chooses) {
+  std::vector<Action> merged;
+  for (std::size_t i = 0; i < actions.size(); ++i) {
+    merged.push_back(actions[i]);
+    if (i + 1 == actions.size() || actions[i].pass != Pass::backward_input) continue;
+    const Action& next = actions[i + 1];
+    const bool halves = next.pass == Pass::backward_weight && next.stage == actions[i].stage &&
+                        next.micro_batch == actions[i].micro_batch && !actions[i].overlaps_next &&
+                        !next.overlaps_next && (i == 0 || !actions[i - 1].overlaps_next);
+    if (!halves || !chooses(i)) continue;
+    merged.back().pass = Pass::backward;
+    ++i;
+  }
+  return merged;
+}
+
+}  // namespace
+
+Schedule split_backward(const Schedule& schedule) {
+  Schedule split = schedule;
+  for (auto& actions : split.ranks) actions = split_rank(actions);
+  return split;
+}
+
+Schedule merge_backward(const Schedule& schedule) {
+  Schedule merged = schedule;
+  for (auto& actions : merged.ranks) {
+    actions = merge_rank(actions, [](std::size_t) { return true; });
+  }
+  return merged;
+}
+
+Schedule merge_free_splits(const Schedule& schedule, const Costs& costs, Objective objective) {
+  constexpr double kRounding = 1e-9;
+  Schedule merged = schedule;
+  const double allowed = objective_of(simulate(schedule, costs), objective) * (1 + kRounding);
+  for (auto& actions : merged.ranks) {
+    // Halving finds the merges that cost nothing without trying every one alone.
+    std::vector<bool> chosen(actions.size(), false);
+    const std::vector<Action> original = actions;
+    const auto holds = [&] {
+      actions = merge_rank(original, [&](std::size_t i) { return chosen[i]; });
+      return objective_of(simulate(merged, costs), objective) <= allowed;
+    };
+    const auto choose = [&](auto&& self, std::size_t first, std::size_t last) -> void {
+      std::fill(chosen.begin() + static_cast<std::ptrdiff_t>(first),
+                chosen.begin() + static_cast<std::ptrdiff_t>(last), true);
+      if (holds()) return;
+      std::fill(chosen.begin() + static_cast<std::ptrdiff_t>(first),
+                chosen.begin() + static_cast<std::ptrdiff_t>(last), false);
+      if (last - first < 2) return;
+      const std::size_t middle = first + (last - first) / 2;
+      self(self, first, middle);
+      self(self, middle, last);
+    };
+    choose(choose, 0, chosen.size());
+    holds();
+  }
+  return merged;
+}
+
+Program with_parameter_communication(Program program) {
+  using Kind = Instruction::Kind;
+  for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
+    const auto& actions = program.schedule.ranks[rank];
+    const auto action_of = [&](const Instruction& instruction) {
+      return actions[static_cast<std::size_t>(instruction.index)];
+    };
+    std::vector<Instruction> backwards;  // from the last instruction to the first
+    std::set<int> reduced;
+    for (auto at = program.ranks[rank].rbegin(); at != program.ranks[rank].rend(); ++at) {
+      if (at->kind == Kind::run && action_of(*at).gives_weight_gradient() &&
+          reduced.insert(action_of(*at).stage).second) {
+        backwards.push_back({Kind::reduce_gradients, action_of(*at).stage});
+      }
+      backwards.push_back(*at);
+    }
+    std::vector<Instruction> instructions;
+    std::set<int> gathered;
+    for (auto at = backwards.rbegin(); at != backwards.rend(); ++at) {
+      if (at->kind == Kind::run && gathered.insert(action_of(*at).stage).second) {
+        instructions.push_back({Kind::gather_parameters, action_of(*at).stage});
+      }
+      instructions.push_back(*at);
+    }
+    program.ranks[rank] = std::move(instructions);
+  }
+  return program;
+}
+
+}  // namespace trireme::schedules
