@@ -25,7 +25,8 @@ constexpr int kMostTries = 10000;
 constexpr int kRound = 1500;  // tries after which evolution starts from nothing again
 constexpr double kTemperatures[] = {0.3, 0.8, 1.5, 1.5};  // one start of the local search each
 constexpr std::size_t kImproved = 2;                      // orders that it starts from, in turn
-constexpr std::size_t kElite = 8;                         // policies that have children
+constexpr double kOvertaking = 1.02;  // what an order that needs more buffers counts as
+constexpr std::size_t kElite = 8;     // policies that have children
 
 // The best few different ones, best first.
 template <typename T>
@@ -34,6 +35,7 @@ class Best {
   explicit Best(std::size_t count) : count_(count) {}
 
   void offer(T candidate) {
+    if (!candidate.score.possible()) return;
     constexpr double kSame = 1e-9;
     for (T& known : all_) {
       if (std::abs(known.score.objective - candidate.score.objective) < kSame &&
@@ -70,12 +72,11 @@ class Search {
 
   void add(const Order& order) {
     seeds_.push_back(order);
-    if (!problem_.fits(order)) return;
-    const search::Score score = player_.play(order);
-    if (score.possible()) found_.offer({order, score});
+    if (problem_.fits(order)) offer(order);
   }
 
   Order run() {
+    offer(search::one_by_one(problem_));
     evolve();
     follow();
     Improved best = found_.all().front();
@@ -124,9 +125,13 @@ class Search {
       const Policy policy = fresh ? search::random_policy(problem_, dice_)
                                   : search::mutated(chosen(elite.all()), problem_, dice_);
       const Order& order = scheduler.run(policy, target_of(policy));
-      const search::Score score = player_.play(order);
+      search::Score score = player_.play(order);
+      if (problem_.keeps_channel_order(order)) {
+        found_.offer({order, score});
+      } else {
+        score.objective *= kOvertaking;
+      }
       elite.offer({policy, score});
-      found_.offer({order, score});
     }
   }
 
@@ -143,7 +148,7 @@ class Search {
       follow_once(scheduler, pattern);
       const Policy policy = search::random_policy(problem_, dice_);
       const Order& candidate = scheduler.run_towards(pattern, policy, target_of(policy));
-      found_.offer({candidate, player_.play(candidate)});
+      offer(candidate);
     }
     std::vector<Order> followed = seeds_;
     for (const Improved& found : found_.all()) followed.push_back(found.order);
@@ -159,7 +164,11 @@ class Search {
     policy.wait_for_backward = policy.wait_for_forward = policy.wait_for_deeper = 0;
     policy.weights_make_room = true;
     const Order& candidate = scheduler.run_along(order, policy, target_of(policy));
-    found_.offer({candidate, player_.play(candidate)});
+    offer(candidate);
+  }
+
+  void offer(const Order& order) {
+    if (problem_.keeps_channel_order(order)) found_.offer({order, player_.play(order)});
   }
 
   const Problem& problem_;

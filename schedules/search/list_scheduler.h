@@ -77,6 +77,9 @@ class ListScheduler {
   Decision decide(int rank, double now);
   bool fills_gap(int rank, double now, double gap, double length) const;
   Node node_of(int rank, int chunk, Half half);
+  bool has_room(const Rank& state, int rank, int micro_batch) const;
+  bool overtakes(const Rank& state, int rank, Node node) const;
+  void take_message(Node node);
   void start(int rank, Node node, double now);
 
   const Problem& problem_;
@@ -86,9 +89,11 @@ class ListScheduler {
   double target_ = 0;
   std::vector<Rank> ranks_;
   std::vector<double> forward_ready_, backward_ready_;  // per (stage, micro-batch)
-  std::vector<int> most_ahead_;                         // per stage
-  std::vector<double> due_;                             // per chunk of the rank that decides
-  using Event = std::pair<double, int>;                 // time, rank
+  std::vector<std::vector<Node>>
+      arriving_;                         // per shared channel: nodes whose message is on its way
+  std::vector<int> most_ahead_;          // per stage
+  std::vector<double> due_;              // per chunk of the rank that decides
+  using Event = std::pair<double, int>;  // time, rank
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   Order order_;
 };

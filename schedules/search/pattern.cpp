@@ -95,4 +95,19 @@ Order random_pattern(const Problem& problem, Dice& dice) {
   return order;
 }
 
+Order one_by_one(const Problem& problem) {
+  Order order(index(problem.ranks));
+  for (int i = 0; i < problem.micro_batches; ++i) {
+    for (int stage = 0; stage < problem.stages; ++stage) {
+      order[index(problem.rank_of[index(stage)])].push_back(problem.node(stage, i, forward));
+    }
+    for (int stage = problem.stages; stage-- > 0;) {
+      auto& nodes = order[index(problem.rank_of[index(stage)])];
+      nodes.push_back(problem.node(stage, i, input_gradient));
+      nodes.push_back(problem.node(stage, i, weight_gradient));
+    }
+  }
+  return order;
+}
+
 }  // namespace trireme::schedules::search

@@ -10,4 +10,7 @@ namespace trireme::schedules::search {
 // delays of each chunk are random, between none and what would fill the memory.
 Order random_pattern(const Problem& problem, Dice& dice);
 
+// One micro-batch after the other, forward and back: holds as little as any order can.
+Order one_by_one(const Problem& problem);
+
 }  // namespace trireme::schedules::search
