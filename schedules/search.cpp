@@ -19,8 +19,8 @@ using search::Policy;
 using search::Problem;
 
 // Work of a search of effort 1, in nodes: played, and scheduled.
-constexpr double kImprovedNodes = 1.4e8;
-constexpr double kScheduledNodes = 4e6;
+constexpr double kImprovedNodes = 8e7;
+constexpr double kScheduledNodes = 3e6;
 constexpr int kMostTries = 10000;
 constexpr int kRound = 1500;  // tries after which evolution starts from nothing again
 constexpr double kTemperatures[] = {0.3, 0.8, 1.5, 1.5};  // one start of the local search each
