@@ -45,9 +45,8 @@ class JsonSchedule {
     }
     const int ranks = count("stages");
     schedule.micro_batches = count("micro_batches");
-    const int virtual_stages = root_.contains("virtual_stages") ? count("virtual_stages") : 1;
     read_actions(schedule, ranks);
-    if (problems_.empty()) read_placement(schedule, ranks, ranks * virtual_stages);
+    if (problems_.empty()) read_placement(schedule, ranks);
     if (!problems_.empty()) throw ScheduleError(problems_);
     return schedule;
   }
@@ -93,11 +92,14 @@ class JsonSchedule {
     }
   }
 
-  void read_placement(schedules::Schedule& schedule, int ranks, int stages) {
+  void read_placement(schedules::Schedule& schedule, int ranks) {
     const auto found = root_.find("placement");
+    const bool listed = found != root_.end() && found->is_array();
+    const bool says_chunks = !listed && root_.contains("virtual_stages");
+    int stages = ranks * (says_chunks ? count("virtual_stages") : 1);
     std::string words = "loop";
     if (found != root_.end() && found->is_string()) words = found->get<std::string>();
-    if (found != root_.end() && found->is_array()) {
+    if (listed) {
       words.clear();
       for (const json& rank : *found) words += rank.dump() + " ";
       stages = static_cast<int>(found->size());
@@ -105,7 +107,7 @@ class JsonSchedule {
     try {
       schedule.placement = schedules::parse_placement(words, ranks, stages, path_ + ": ");
     } catch (const ScheduleError& error) {
-      problems_ = error.what();
+      problems_ += (problems_.empty() ? "" : "\n") + std::string(error.what());
     }
   }
 

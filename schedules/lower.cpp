@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <limits>
 #include <map>
 #include <tuple>
 
@@ -63,28 +62,25 @@ void add_transfers(Program& program) {
   }
 }
 
-// By how many places a message of the channel can be overtaken: the largest distance to a later
-// message that is used before it.
-std::vector<int> overtaken(const Program& program) {
-  std::vector<std::vector<int>> used_at(program.channels.size());  // per channel, by number
+// Buffers that a channel needs, so that no message ever waits for one that is used before it, nor
+// for the `slots` - 1 that are used right after that: then a message is on its way while they run.
+std::vector<int> slots_needed(const Program& program, int slots) {
+  std::vector<std::vector<std::pair<int, int>>> uses(program.channels.size());  // position, number
   for (const Transfer& transfer : program.transfers) {
-    used_at[index(transfer.channel)].push_back(transfer.consumer.position);
+    uses[index(transfer.channel)].emplace_back(transfer.consumer.position, transfer.number);
   }
   std::vector<int> result;
-  for (const auto& positions : used_at) {
-    // A message waits for the last one that is used before it: with the smallest position still
-    // to come from the back, the search for it stops at once if nothing is out of order.
-    std::vector<int> earliest_from(positions.size() + 1, std::numeric_limits<int>::max());
-    for (std::size_t i = positions.size(); i-- > 0;) {
-      earliest_from[i] = std::min(positions[i], earliest_from[i + 1]);
+  for (auto& used : uses) {
+    std::sort(used.begin(), used.end());
+    int needed = 1, furthest = -1;
+    std::size_t looked_at = 0;
+    for (std::size_t i = 0; i < used.size(); ++i) {
+      while (looked_at < used.size() && looked_at < i + index(slots)) {
+        furthest = std::max(furthest, used[looked_at++].second);
+      }
+      needed = std::max(needed, furthest - used[i].second + 1);
     }
-    int most = 0;
-    for (std::size_t i = 0; i < positions.size(); ++i) {
-      std::size_t last = i;
-      while (earliest_from[last + 1] < positions[i]) ++last;
-      most = std::max(most, static_cast<int>(last - i));
-    }
-    result.push_back(most);
+    result.push_back(std::max(needed, slots));
   }
   return result;
 }
@@ -135,30 +131,9 @@ Program lower(const Schedule& schedule, int slots) {
   Program program;
   program.schedule = schedule;
   add_transfers(program);
-  const auto distances = overtaken(program);
-  for (std::size_t i = 0; i < program.channels.size(); ++i) {
-    program.channels[i].slots = slots + distances[i];
-  }
+  const auto needed = slots_needed(program, slots);
+  for (std::size_t i = 0; i < program.channels.size(); ++i) program.channels[i].slots = needed[i];
   add_instructions(program);
-  return program;
-}
-
-Program with_one_stream(Program program, const Costs& costs) {
-  const Timeline timeline = simulate(program.schedule, costs);
-  std::vector<int> order(program.transfers.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
-  const auto produced = [&](int transfer) {
-    const ActionPlace& place = program.transfers[index(transfer)].producer;
-    return timeline.actions[index(place.rank)][index(place.position)].end;
-  };
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int a, int b) { return produced(a) < produced(b); });
-  program.transfer_order.assign(program.schedule.ranks.size(), {});
-  for (const int transfer : order) {
-    const Channel& channel = program.channels[index(program.transfers[index(transfer)].channel)];
-    program.transfer_order[index(channel.source)].push_back(transfer);
-    program.transfer_order[index(channel.destination)].push_back(transfer);
-  }
   return program;
 }
 

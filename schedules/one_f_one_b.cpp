@@ -36,6 +36,21 @@ struct Step {
   int micro_batch;
 };
 
+// A group of fewer micro-batches than ranks can stop the pipeline for ever: its backward passes
+// wait for forward passes of the next group that stand behind them.
+void require_groups(const PipelineShape& shape, const std::string& kind) {
+  const auto [ranks, micro_batches, chunks, size] = shape;
+  if (size == 0 || size >= micro_batches || chunks == 1) return;
+  const int last = micro_batches % size == 0 ? size : micro_batches % size;
+  if (std::min(size, last) >= ranks) return;
+  throw ScheduleError("group size " + std::to_string(size) + ": " + kind + " on " +
+                      std::to_string(ranks) + " ranks takes groups of at least " +
+                      std::to_string(ranks) +
+                      " micro-batches, the last one too, or one group of all " +
+                      std::to_string(micro_batches) + "; the last one would have " +
+                      std::to_string(last) + "; 0 makes them as equal as they can be");
+}
+
 // The order of forward passes on every rank: group after group, chunk after chunk.
 std::vector<Step> forward_order(const std::vector<int>& groups, int chunks) {
   std::vector<Step> order;
@@ -78,6 +93,7 @@ std::vector<Action> rank_actions(const PipelineShape& shape, const Rhythm& rhyth
 
 Schedule in_rhythm(const char* kind, const PipelineShape& shape, const Rhythm& rhythm) {
   require_shape(shape, kind);
+  require_groups(shape, kind);
   Schedule schedule =
       empty_schedule(kind, Placement::loop(shape.ranks, shape.virtual_stages), shape);
   for (int rank = 0; rank < shape.ranks; ++rank) {

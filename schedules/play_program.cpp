@@ -112,6 +112,45 @@ class WaitGraph {
   std::unique_ptr<Graph> graph_;
 };
 
+// When every node of an acyclic program starts, and how long it takes.
+struct Played {
+  std::vector<double> start, duration;
+};
+
+Played play(const Program& program, const Costs& costs, const WaitGraph& waits,
+            const std::vector<std::size_t>& order) {
+  Played played{std::vector<double>(waits.graph().nodes(), 0),
+                std::vector<double>(waits.graph().nodes(), 0)};
+  const Schedule& schedule = program.schedule;
+  for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank) {
+    for (std::size_t i = 0; i < schedule.ranks[rank].size(); ++i) {
+      const Action& action = schedule.ranks[rank][i];
+      const bool pair =
+          action.overlaps_next || (i > 0 && schedule.ranks[rank][i - 1].overlaps_next);
+      played.duration[waits.slot({static_cast<int>(rank), static_cast<int>(i)})] +=
+          costs.stages[index(action.stage)].of(action.pass) * (pair ? costs.overlap : 1);
+    }
+  }
+  // A message can leave while the one before it is under way, unless a stream carries them all.
+  const double next_transfer = program.has_one_stream() ? costs.communication : 0;
+  for (const std::size_t node : order) {
+    const bool transfers = node >= waits.slots();
+    for (const std::uint32_t after : waits.graph().after(node)) {
+      double end = played.start[node] + played.duration[node];
+      if (transfers) end += after >= waits.slots() ? next_transfer : costs.communication;
+      played.start[after] = std::max(played.start[after], end);
+    }
+  }
+  return played;
+}
+
+// Throws ScheduleError if the program can hang.
+std::vector<std::size_t> order_of(const Program& program, const WaitGraph& waits) {
+  auto order = waits.graph().topological_order();
+  if (order.size() == waits.graph().nodes()) return order;
+  throw ScheduleError("the program hangs: " + deadlock_of(program));
+}
+
 }  // namespace
 
 std::string deadlock_of(const Program& program) {
@@ -123,38 +162,13 @@ std::string deadlock_of(const Program& program) {
 
 Timeline simulate(const Program& program, const Costs& costs) {
   const WaitGraph waits(program);
-  const auto order = waits.graph().topological_order();
-  if (order.size() != waits.graph().nodes()) {
-    throw ScheduleError("the program hangs: " + deadlock_of(program));
-  }
-  // How long a node takes, and how long after its start the nodes behind it may start.
-  std::vector<double> duration(waits.graph().nodes(), 0), start(waits.graph().nodes(), 0);
-  const Schedule& schedule = program.schedule;
-  for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank) {
-    for (std::size_t i = 0; i < schedule.ranks[rank].size(); ++i) {
-      const Action& action = schedule.ranks[rank][i];
-      const bool pair =
-          action.overlaps_next || (i > 0 && schedule.ranks[rank][i - 1].overlaps_next);
-      duration[waits.slot({static_cast<int>(rank), static_cast<int>(i)})] +=
-          costs.stages[index(action.stage)].of(action.pass) * (pair ? costs.overlap : 1);
-    }
-  }
-  // A message can leave while the one before it is under way, unless a stream carries them all.
-  const double next_transfer = program.has_one_stream() ? costs.communication : 0;
-  for (const std::size_t node : order) {
-    const bool transfers = node >= waits.slots();
-    for (const std::uint32_t after : waits.graph().after(node)) {
-      double end = start[node] + duration[node];
-      if (transfers) end += after >= waits.slots() ? next_transfer : costs.communication;
-      start[after] = std::max(start[after], end);
-    }
-  }
+  const auto [start, duration] = play(program, costs, waits, order_of(program, waits));
   Timeline timeline;
-  for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank) {
+  for (std::size_t rank = 0; rank < program.schedule.ranks.size(); ++rank) {
     auto& intervals = timeline.actions.emplace_back();
     double busy = 0;
     std::size_t last = waits.slots();
-    for (std::size_t i = 0; i < schedule.ranks[rank].size(); ++i) {
+    for (std::size_t i = 0; i < program.schedule.ranks[rank].size(); ++i) {
       const std::size_t slot = waits.slot({static_cast<int>(rank), static_cast<int>(i)});
       intervals.push_back({start[slot], start[slot] + duration[slot]});
       if (slot != last) busy += duration[slot];
@@ -163,6 +177,29 @@ Timeline simulate(const Program& program, const Costs& costs) {
     timeline.busy.push_back(busy);
   }
   return timeline;
+}
+
+Program with_one_stream(Program program, const Costs& costs) {
+  program.transfer_order.clear();
+  const WaitGraph waits(program);
+  const auto order = order_of(program, waits);
+  const Played played = play(program, costs, waits, order);
+  // Waits go forward in time, and at one time in topological order: an order of all transfers that
+  // keeps both adds no cycle.
+  std::vector<std::size_t> transfers;
+  for (const std::size_t node : order) {
+    if (node >= waits.slots()) transfers.push_back(node);
+  }
+  std::stable_sort(transfers.begin(), transfers.end(),
+                   [&](std::size_t a, std::size_t b) { return played.start[a] < played.start[b]; });
+  program.transfer_order.assign(program.schedule.ranks.size(), {});
+  for (const std::size_t node : transfers) {
+    const auto transfer = static_cast<int>(node - waits.slots());
+    const Channel& channel = program.channels[index(program.transfers[index(transfer)].channel)];
+    program.transfer_order[index(channel.source)].push_back(transfer);
+    program.transfer_order[index(channel.destination)].push_back(transfer);
+  }
+  return program;
 }
 
 }  // namespace trireme::schedules

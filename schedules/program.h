@@ -66,12 +66,14 @@ struct Program {
 };
 
 // Adds messages to a schedule that check() accepts: one channel per (source, destination, payload).
-// A channel has `slots` receive buffers, and as many more as messages can be overtaken in the order
-// of their use, so that no message can be stuck behind one that is used later.
+// A channel has `slots` receive buffers, and more where messages overtake each other in the order
+// of their use, so that no message can be stuck behind one that is used later. With two, messages
+// that take no longer than the passes between their uses delay nothing.
 Program lower(const Schedule& schedule, int slots = 2);
 
 // The same program for ranks with one communication stream: all ranks handle transfers in the
-// order in which a simulation produces them. Every wait goes forward in that order.
+// order in which they start in a simulation of the program. Every wait goes forward in that order.
+// Throws ScheduleError if the program can hang.
 Program with_one_stream(Program program, const Costs& costs);
 
 // The cycle of waiting that a program would hang in, in words that name ranks, actions and
