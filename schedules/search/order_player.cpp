@@ -27,16 +27,14 @@ OrderPlayer::OrderPlayer(const Problem& problem)
 }
 
 double OrderPlayer::inputs_ready(Node node) const {
-  const int half = node % 3, stage = problem_->stage_of(node);
+  const int half = node % 3, stage = problem_->stage_of(node), stride = problem_->stage_stride();
   if (half == weight_gradient) return end_[index(node - 1)];
   if (half == forward) {
-    if (stage == 0) return 0;
-    return end_[index(node - problem_->stage_stride())] + problem_->hop(stage - 1, stage);
+    return stage == 0 ? 0 : end_[index(node - stride)] + problem_->hop_before[index(stage)];
   }
   const double own_forward = end_[index(node - 1)];
   if (stage == problem_->stages - 1) return own_forward;
-  return std::max(own_forward,
-                  end_[index(node + problem_->stage_stride())] + problem_->hop(stage + 1, stage));
+  return std::max(own_forward, end_[index(node + stride)] + problem_->hop_behind[index(stage)]);
 }
 
 double OrderPlayer::longest_use(Node node) const {

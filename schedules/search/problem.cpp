@@ -37,6 +37,10 @@ Problem::Problem(const Placement& placement, int micro_batch_count, const Costs&
     stage_of_node.insert(stage_of_node.end(), index(3 * micro_batches), stage);
     if (stage + 1 < stages) arrival += cost.forward + hop(stage, stage + 1);
   }
+  for (int stage = 0; stage < stages; ++stage) {
+    hop_before.push_back(stage > 0 ? hop(stage - 1, stage) : 0);
+    hop_behind.push_back(stage + 1 < stages ? hop(stage + 1, stage) : 0);
+  }
   number_channels();
   const double everything = static_cast<double>(micro_batches) * placement.chunks();
   for (const double units : limits_of(goal, ranks)) {

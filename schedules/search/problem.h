@@ -30,6 +30,7 @@ struct Problem {
   std::vector<double> duration;             // per (stage, half)
   std::vector<int> stage_of_node;           // divisions would dominate
   std::vector<double> limit;                // per rank, in chunks
+  std::vector<double> hop_before, hop_behind;  // per stage: message from the stage before, behind
   // Channels that messages of several stages share; -1: the message comes alone, or needs none.
   // Per stage, from the stage before and from the stage behind it.
   std::vector<int> activation_channel, gradient_channel;
