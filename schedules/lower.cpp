@@ -28,12 +28,11 @@ struct Places {
   }
 };
 
-// All messages, rank after rank in the order of their producers.
+// All messages, channel after channel, in the order of their use.
 void add_transfers(Program& program) {
   const Schedule& schedule = program.schedule;
   const Places places(schedule);
-  std::map<std::tuple<int, int, Payload>, int> channel_of;
-  std::vector<int> messages;  // per channel
+  std::map<std::tuple<int, int, Payload>, std::vector<Transfer>> channels;
   for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank) {
     for (std::size_t i = 0; i < schedule.ranks[rank].size(); ++i) {
       const Action& action = schedule.ranks[rank][i];
@@ -45,64 +44,58 @@ void add_transfers(Program& program) {
       const int destination = schedule.rank_of(to, action.micro_batch);
       if (destination == source) continue;  // handed over on the rank
       const Payload payload = forward ? Payload::activation : Payload::gradient;
-      const auto [found, is_new] =
-          channel_of.try_emplace({source, destination, payload}, program.channels.size());
-      if (is_new) {
-        program.channels.push_back({source, destination, payload});
-        messages.push_back(0);
-      }
       const auto& users = forward ? places.forward : places.gradient;
-      program.transfers.push_back({.channel = found->second,
-                                   .number = messages[index(found->second)]++,
-                                   .stage = action.stage,
-                                   .micro_batch = action.micro_batch,
-                                   .producer = {source, static_cast<int>(i)},
-                                   .consumer = users[schedule.cell(to, action.micro_batch)]});
+      channels[{source, destination, payload}].push_back(
+          {.stage = action.stage,
+           .micro_batch = action.micro_batch,
+           .producer = {source, static_cast<int>(i)},
+           .consumer = users[schedule.cell(to, action.micro_batch)]});
     }
+  }
+  for (auto& [ends, transfers] : channels) {
+    const auto [source, destination, payload] = ends;
+    std::stable_sort(transfers.begin(), transfers.end(), [](const Transfer& a, const Transfer& b) {
+      return a.consumer.position < b.consumer.position;
+    });
+    for (std::size_t i = 0; i < transfers.size(); ++i) {
+      transfers[i].channel = static_cast<int>(program.channels.size());
+      transfers[i].number = static_cast<int>(i);
+      program.transfers.push_back(transfers[i]);
+    }
+    program.channels.push_back({source, destination, payload});
   }
 }
 
-// Buffers that a channel needs, so that no message ever waits for one that is used before it, nor
-// for the `slots` - 1 that are used right after that: then a message is on its way while they run.
-std::vector<int> slots_needed(const Program& program, int slots) {
-  std::vector<std::vector<std::pair<int, int>>> uses(program.channels.size());  // position, number
-  for (const Transfer& transfer : program.transfers) {
-    uses[index(transfer.channel)].emplace_back(transfer.consumer.position, transfer.number);
+// The transfers that a rank hands over after each of its actions: what the action produced, once
+// everything before it on its channel has been handed over.
+std::vector<std::vector<int>> hand_overs(const Program& program, int rank) {
+  std::vector<std::vector<int>> after(program.schedule.ranks[index(rank)].size());
+  int latest = 0;  // position of the last action that the channel has waited for
+  for (std::size_t i = 0; i < program.transfers.size(); ++i) {
+    const Transfer& transfer = program.transfers[i];
+    if (transfer.producer.rank != rank) continue;
+    latest = transfer.number == 0 ? transfer.producer.position
+                                  : std::max(latest, transfer.producer.position);
+    after[index(latest)].push_back(static_cast<int>(i));
   }
-  std::vector<int> result;
-  for (auto& used : uses) {
-    std::sort(used.begin(), used.end());
-    int needed = 1, furthest = -1;
-    std::size_t looked_at = 0;
-    for (std::size_t i = 0; i < used.size(); ++i) {
-      while (looked_at < used.size() && looked_at < i + index(slots)) {
-        furthest = std::max(furthest, used[looked_at++].second);
-      }
-      needed = std::max(needed, furthest - used[i].second + 1);
-    }
-    result.push_back(std::max(needed, slots));
-  }
-  return result;
+  return after;
 }
 
 void add_instructions(Program& program) {
   const Schedule& schedule = program.schedule;
-  std::vector<std::vector<std::vector<int>>> arriving(schedule.ranks.size()),
-      leaving(schedule.ranks.size());  // transfers, per rank and action
+  std::vector<std::vector<std::vector<int>>> arriving(schedule.ranks.size());
   for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank) {
     arriving[rank].resize(schedule.ranks[rank].size());
-    leaving[rank].resize(schedule.ranks[rank].size());
   }
   for (std::size_t i = 0; i < program.transfers.size(); ++i) {
-    const auto& [producer, consumer] =
-        std::pair(program.transfers[i].producer, program.transfers[i].consumer);
-    leaving[index(producer.rank)][index(producer.position)].push_back(static_cast<int>(i));
+    const ActionPlace& consumer = program.transfers[i].consumer;
     arriving[index(consumer.rank)][index(consumer.position)].push_back(static_cast<int>(i));
   }
   program.ranks.assign(schedule.ranks.size(), {});
   for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank) {
     auto& instructions = program.ranks[rank];
     const auto& actions = schedule.ranks[rank];
+    const auto leaving = hand_overs(program, static_cast<int>(rank));
     const auto append = [&](Instruction::Kind kind, const std::vector<int>& transfers) {
       for (const int transfer : transfers) instructions.push_back({kind, transfer});
     };
@@ -110,13 +103,13 @@ void add_instructions(Program& program) {
     for (std::size_t first = 0, last = 0; first < actions.size(); first = ++last) {
       while (actions[last].overlaps_next) ++last;
       const auto all = [&](Instruction::Kind kind, const auto& transfers) {
-        for (std::size_t i = first; i <= last; ++i) append(kind, transfers[rank][i]);
+        for (std::size_t i = first; i <= last; ++i) append(kind, transfers[i]);
       };
-      all(Instruction::Kind::receive, arriving);
+      all(Instruction::Kind::receive, arriving[rank]);
       for (std::size_t i = first; i <= last; ++i) {
         instructions.push_back({Instruction::Kind::run, static_cast<int>(i)});
       }
-      all(Instruction::Kind::release, arriving);
+      all(Instruction::Kind::release, arriving[rank]);
       all(Instruction::Kind::send, leaving);
     }
   }
@@ -131,8 +124,7 @@ Program lower(const Schedule& schedule, int slots) {
   Program program;
   program.schedule = schedule;
   add_transfers(program);
-  const auto needed = slots_needed(program, slots);
-  for (std::size_t i = 0; i < program.channels.size(); ++i) program.channels[i].slots = needed[i];
+  for (Channel& channel : program.channels) channel.slots = slots;
   add_instructions(program);
   return program;
 }

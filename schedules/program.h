@@ -27,7 +27,7 @@ struct ActionPlace {
   int position = 0;
 };
 
-// One message. Both ends handle the messages of a channel in the order in which they are produced.
+// One message. Both ends handle the messages of a channel in the order of their numbers.
 struct Transfer {
   int channel = 0;
   int number = 0;  // in its channel, from 0
@@ -39,10 +39,10 @@ struct Transfer {
 // One step of a rank, in the order of its compute stream.
 struct Instruction {
   enum class Kind {
-    receive,            // wait until transfer `index` has arrived
-    run,                // run action `index` of the rank
-    release,            // the buffer of transfer `index` is free again
-    send,               // hand transfer `index` to its channel; goes on at once
+    receive,  // wait until transfer `index` has arrived
+    run,      // run action `index` of the rank
+    release,  // the buffer of transfer `index` is free again
+    send,     // hand transfer `index` to its channel, in the channel's order; goes on at once
     gather_parameters,  // stage `index` runs for the first time
     reduce_gradients,   // the weight gradients of stage `index` are complete
   };
@@ -66,9 +66,11 @@ struct Program {
 };
 
 // Adds messages to a schedule that check() accepts: one channel per (source, destination, payload).
-// A channel has `slots` receive buffers, and more where messages overtake each other in the order
-// of their use, so that no message can be stuck behind one that is used later. With two, messages
-// that take no longer than the passes between their uses delay nothing.
+// Messages go in the order of their use, which for all generated kinds is the order in which they
+// are produced; one that is produced early waits at its source. So the program cannot hang, with
+// any number of slots: put every transfer right before its consumer, and every wait goes back in
+// time. With two slots, messages that take no longer than the passes between their uses delay
+// nothing.
 Program lower(const Schedule& schedule, int slots = 2);
 
 // The same program for ranks with one communication stream: all ranks handle transfers in the

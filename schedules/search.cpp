@@ -25,8 +25,7 @@ constexpr int kMostTries = 10000;
 constexpr int kRound = 1500;  // tries after which evolution starts from nothing again
 constexpr double kTemperatures[] = {0.3, 0.8, 1.5, 1.5};  // one start of the local search each
 constexpr std::size_t kImproved = 2;                      // orders that it starts from, in turn
-constexpr double kOvertaking = 1.02;  // what an order that needs more buffers counts as
-constexpr std::size_t kElite = 8;     // policies that have children
+constexpr std::size_t kElite = 8;                         // policies that have children
 
 // The best few different ones, best first.
 template <typename T>
@@ -125,12 +124,8 @@ class Search {
       const Policy policy = fresh ? search::random_policy(problem_, dice_)
                                   : search::mutated(chosen(elite.all()), problem_, dice_);
       const Order& order = scheduler.run(policy, target_of(policy));
-      search::Score score = player_.play(order);
-      if (problem_.keeps_channel_order(order)) {
-        found_.offer({order, score});
-      } else {
-        score.objective *= kOvertaking;
-      }
+      const search::Score score = player_.play(order);
+      found_.offer({order, score});
       elite.offer({policy, score});
     }
   }
@@ -167,9 +162,7 @@ class Search {
     offer(candidate);
   }
 
-  void offer(const Order& order) {
-    if (problem_.keeps_channel_order(order)) found_.offer({order, player_.play(order)});
-  }
+  void offer(const Order& order) { found_.offer({order, player_.play(order)}); }
 
   const Problem& problem_;
   double effort_;

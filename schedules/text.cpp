@@ -225,6 +225,13 @@ Placement parse_placement(std::string_view text, int ranks, int stages, const st
                         std::to_string(ranks - 1) + " for each of the " + std::to_string(stages) +
                         " stages; got \"" + std::string(text) + "\"");
   }
+  for (int rank = 0; rank < ranks; ++rank) {
+    if (std::find(rank_of.begin(), rank_of.end(), rank) == rank_of.end()) {
+      throw ScheduleError(where + "the placement gives rank " + std::to_string(rank) +
+                          " no stage; every rank from 0 to " + std::to_string(ranks - 1) +
+                          " needs one");
+    }
+  }
   return Placement::custom(std::move(rank_of));
 }
 

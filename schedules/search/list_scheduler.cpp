@@ -23,7 +23,6 @@ void ListScheduler::reset(const Policy& policy) {
   backward_ready_.assign(cells, kNever);
   std::fill_n(forward_ready_.begin(), problem_.micro_batches, 0);
   ranks_.assign(index(problem_.ranks), {});
-  arriving_.assign(index(problem_.shared_channels), {});
   order_.resize(index(problem_.ranks));
   for (int rank = 0; rank < problem_.ranks; ++rank) {
     Rank& state = ranks_[index(rank)];
@@ -144,26 +143,6 @@ bool ListScheduler::has_room(const Rank& state, int rank, int micro_batch) const
   return problem_.limit[index(rank)] - state.held >= 1 + rest_of_oldest;
 }
 
-// Messages are used in the order of their channel, so that they need no more buffers. Only the
-// oldest micro-batch may go first, if what is in front of it does not fit: else all could stop.
-bool ListScheduler::overtakes(const Rank& state, int rank, Node node) const {
-  const int channel = channel_into(problem_, node);
-  if (channel < 0 || followed_ != nullptr) return false;
-  const Node front = arriving_[index(channel)].front();
-  if (front == node) return false;
-  const bool stuck = front % 3 == forward &&
-                     !has_room(state, rank, problem_.micro_batch_of(front)) &&
-                     problem_.micro_batch_of(node) == state.oldest;
-  return !stuck;
-}
-
-void ListScheduler::take_message(Node node) {
-  const int channel = channel_into(problem_, node);
-  if (channel < 0) return;
-  auto& nodes = arriving_[index(channel)];
-  nodes.erase(std::find(nodes.begin(), nodes.end(), node));
-}
-
 void ListScheduler::consider_forward(int rank, std::size_t chunk, double now, Options& options) {
   const Rank& state = ranks_[index(rank)];
   const int micro_batch = state.next_forward[chunk];
@@ -174,7 +153,6 @@ void ListScheduler::consider_forward(int rank, std::size_t chunk, double now, Op
   const bool here = arrival <= now + kSame;
   if (here && !room) options.no_room = true;
   if (!room || !may_go_ahead(rank, chunk)) return;
-  if (here && overtakes(state, rank, problem_.node(stage, micro_batch, forward))) return;
   if (!here) {
     due_[chunk] = arrival;
     options.forward_due = std::min(options.forward_due, arrival);
@@ -197,7 +175,6 @@ void ListScheduler::consider_backward(int rank, std::size_t chunk, double now, O
     options.backward_due = std::min(options.backward_due, arrival);
     return;
   }
-  if (overtakes(state, rank, problem_.node(stage, micro_batch, input_gradient))) return;
   const double key = wanted_.empty()
                          ? backward_key(chunk, micro_batch, arrival)
                          : wanted_[index(problem_.node(stage, micro_batch, input_gradient))];
@@ -360,15 +337,11 @@ void ListScheduler::start(int rank, Node node, double now) {
   state.free = end;
   state.remaining -= end - now;
   order_[index(rank)].push_back(node);
-  take_message(node);
   events_.push({end, rank});
   const int stage = problem_.stage_of(node), half = node % 3;
   const auto hand_over = [&](std::vector<double>& ready, int to) {
     const double arrival = end + problem_.hop(stage, to);
     ready[index(to * problem_.micro_batches + problem_.micro_batch_of(node))] = arrival;
-    const Node user = problem_.node(to, problem_.micro_batch_of(node), static_cast<Half>(half));
-    const int channel = to == stage ? -1 : channel_into(problem_, user);
-    if (channel >= 0) arriving_[index(channel)].push_back(user);
     events_.push({arrival, problem_.rank_of[index(to)]});
   };
   if (half == forward) {

@@ -78,8 +78,6 @@ class ListScheduler {
   bool fills_gap(int rank, double now, double gap, double length) const;
   Node node_of(int rank, int chunk, Half half);
   bool has_room(const Rank& state, int rank, int micro_batch) const;
-  bool overtakes(const Rank& state, int rank, Node node) const;
-  void take_message(Node node);
   void start(int rank, Node node, double now);
 
   const Problem& problem_;

@@ -151,8 +151,7 @@ class Annealing {
     auto& nodes = order_[index(move.rank)];
     apply(nodes, move.from, move.to);
     spent_ += 0.3 * static_cast<double>(nodes.size());
-    const bool weight = nodes[move.to] % 3 == weight_gradient;
-    if (problem_.fits(nodes, move.rank) && (weight || problem_.keeps_channel_order(order_))) {
+    if (problem_.fits(nodes, move.rank)) {
       const Score score = trial_.play(order_);
       spent_ += problem_.nodes();
       if (score.possible() && accepts(score)) {

@@ -1,9 +1,7 @@
 #include "schedules/search/problem.h"
 
 #include <algorithm>
-#include <map>
 #include <numeric>
-#include <tuple>
 
 namespace trireme::schedules::search {
 namespace {
@@ -41,31 +39,9 @@ Problem::Problem(const Placement& placement, int micro_batch_count, const Costs&
     hop_before.push_back(stage > 0 ? hop(stage - 1, stage) : 0);
     hop_behind.push_back(stage + 1 < stages ? hop(stage + 1, stage) : 0);
   }
-  number_channels();
   const double everything = static_cast<double>(micro_batches) * placement.chunks();
   for (const double units : limits_of(goal, ranks)) {
     limit.push_back(std::min(units * placement.chunks(), everything) + kRounding);
-  }
-}
-
-void Problem::number_channels() {
-  std::map<std::tuple<int, int, Half>, std::vector<int>> users;  // stages that receive
-  for (int stage = 0; stage < stages; ++stage) {
-    const int rank = rank_of[index(stage)];
-    const auto add = [&](int from_stage, Half half) {
-      if (from_stage < 0 || from_stage >= stages || rank_of[index(from_stage)] == rank) return;
-      users[{rank_of[index(from_stage)], rank, half}].push_back(stage);
-    };
-    add(stage - 1, forward);
-    add(stage + 1, input_gradient);
-  }
-  activation_channel.assign(index(stages), -1);
-  gradient_channel.assign(index(stages), -1);
-  for (const auto& [ends, receiving] : users) {
-    if (receiving.size() < 2) continue;  // micro-batches of one stage never overtake each other
-    auto& channel = std::get<Half>(ends) == forward ? activation_channel : gradient_channel;
-    for (const int stage : receiving) channel[index(stage)] = shared_channels;
-    ++shared_channels;
   }
 }
 
@@ -90,34 +66,6 @@ bool Problem::fits(const Order& order) const {
     if (!fits(order[index(rank)], rank)) return false;
   }
   return true;
-}
-
-int channel_into(const Problem& problem, Node node) {
-  if (node % 3 == weight_gradient) return -1;
-  const auto& channel = node % 3 == forward ? problem.activation_channel : problem.gradient_channel;
-  return channel[index(problem.stage_of(node))];
-}
-
-bool Problem::keeps_channel_order(const Order& order) const {
-  if (shared_channels == 0) return true;
-  // Each list holds the nodes that use the messages: as sent, and as used.
-  std::vector<std::vector<Node>> sent(index(shared_channels)), used(index(shared_channels));
-  for (const auto& nodes : order) {
-    for (const Node node : nodes) {
-      const int stage = stage_of(node), half = node % 3;
-      if (const int channel = channel_into(*this, node); channel >= 0) {
-        used[index(channel)].push_back(node);
-      }
-      const int to = half == forward ? stage + 1 : stage - 1;
-      if (half == weight_gradient || to < 0 || to >= stages) continue;
-      const Node user = half == forward ? node + stage_stride() : node - stage_stride();
-      if (rank_of[index(to)] == rank_of[index(stage)]) continue;
-      if (const int channel = channel_into(*this, user); channel >= 0) {
-        sent[index(channel)].push_back(user);
-      }
-    }
-  }
-  return sent == used;
 }
 
 Order order_of(const Problem& problem, const Schedule& schedule) {

@@ -25,16 +25,12 @@ struct Problem {
   double communication = 0;
   double weight_fraction = 1;
   double lower_bound = 0;
-  std::vector<int> rank_of;                 // per stage
-  std::vector<std::vector<int>> stages_of;  // per rank, ascending
-  std::vector<double> duration;             // per (stage, half)
-  std::vector<int> stage_of_node;           // divisions would dominate
-  std::vector<double> limit;                // per rank, in chunks
+  std::vector<int> rank_of;                    // per stage
+  std::vector<std::vector<int>> stages_of;     // per rank, ascending
+  std::vector<double> duration;                // per (stage, half)
+  std::vector<int> stage_of_node;              // divisions would dominate
+  std::vector<double> limit;                   // per rank, in chunks
   std::vector<double> hop_before, hop_behind;  // per stage: message from the stage before, behind
-  // Channels that messages of several stages share; -1: the message comes alone, or needs none.
-  // Per stage, from the stage before and from the stage behind it.
-  std::vector<int> activation_channel, gradient_channel;
-  int shared_channels = 0;
   // Per rank: the objective is the largest of (end of its last node - origin). Under the makespan
   // the origin is 0, under the span the start of the rank's first forward pass.
   std::vector<double> origin;
@@ -64,17 +60,7 @@ struct Problem {
   // True if a rank that runs its nodes in this order never holds more than its limit.
   bool fits(std::span<const Node> nodes, int rank) const;
   bool fits(const Order& order) const;
-
-  // True if every rank uses the messages of a channel in the order in which they are sent, so that
-  // two receive buffers are enough.
-  bool keeps_channel_order(const Order& order) const;
-
- private:
-  void number_channels();
 };
-
-// The shared channel of the message that a node needs; -1: none.
-int channel_into(const Problem& problem, Node node);
 
 Order order_of(const Problem& problem, const Schedule& schedule);
 std::vector<std::vector<Action>> actions_of(const Problem& problem, const Order& order);

@@ -132,16 +132,6 @@ TEST(Auto, GivesUnequalStagesAnOrderOfTheirOwn) {
   EXPECT_LT(found, makespan_of(asked, make_schedule(asked)) - 1e-9);
 }
 
-TEST(Auto, UsesEveryChannelInItsOrder) {
-  for (const int chunks : {2, 3, 4}) {
-    Request asked = request("auto", 4, 10, chunks);
-    asked.goal.memory_limit = {5};
-    for (const Channel& channel : lower(make_schedule(asked)).channels) {
-      EXPECT_EQ(channel.slots, 2) << chunks << " chunks";
-    }
-  }
-}
-
 TEST(Comparison, ListsEveryKindWithWhatItCostsOrWhyThereIsNone) {
   Request asked = request("", 4, 5);
   asked.goal.memory_limit = {4};
