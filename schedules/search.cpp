@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "schedules/number_text.h"
+#include "schedules/search/extend.h"
 #include "schedules/search/list_scheduler.h"
 #include "schedules/search/local_search.h"
 #include "schedules/search/pattern.h"
@@ -25,7 +26,8 @@ constexpr int kMostTries = 10000;
 constexpr int kRound = 1500;  // tries after which evolution starts from nothing again
 constexpr double kTemperatures[] = {0.3, 0.8, 1.5, 1.5};  // one start of the local search each
 constexpr std::size_t kImproved = 2;                      // orders that it starts from, in turn
-constexpr std::size_t kElite = 8;                         // policies that have children
+constexpr double kShareOfFew = 0.4;  // of the effort, for an order that is then extended
+constexpr std::size_t kElite = 8;    // policies that have children
 
 // The best few different ones, best first.
 template <typename T>
@@ -184,6 +186,34 @@ void refuse_infeasible(const Placement& placement, const SearchGoal& goal) {
   }
 }
 
+// The best order for a few micro-batches, repeated in its middle to serve as many as are asked for:
+// a search over few is thorough. Nothing if there are few, or if no place repeats.
+std::vector<Order> orders_by_extension(const Placement& placement, int micro_batches,
+                                       const Costs& costs, const SearchGoal& goal) {
+  const bool grouped = placement.kind == PlacementKind::loop && placement.stages > placement.ranks;
+  const int period = grouped ? placement.ranks : 1;
+  const int few_micro_batches = 2 * placement.ranks + micro_batches % period;
+  if (few_micro_batches >= micro_batches) return {};
+  SearchGoal part = goal;
+  part.effort = goal.effort * kShareOfFew;
+  const Problem few(placement, few_micro_batches, costs, part);
+  const Problem many(placement, micro_batches, costs, goal);
+  const Order order = Search(few, part).run();
+  search::OrderPlayer player(many);
+  Best<Improved> best(1);
+  for (int from = 0; from < few_micro_batches; ++from) {
+    auto longer = search::extended(
+        few, order, many,
+        {.period = period, .from = from, .more = micro_batches - few_micro_batches});
+    if (!longer || !many.fits(*longer)) continue;
+    const search::Score score = player.play(*longer);
+    best.offer({std::move(*longer), score});
+  }
+  std::vector<Order> orders;
+  for (const Improved& one : best.all()) orders.push_back(one.order);
+  return orders;
+}
+
 }  // namespace
 
 double objective_of(const Timeline& timeline, Objective objective) {
@@ -223,8 +253,12 @@ std::vector<double> smallest_feasible_memory(const Placement& placement) {
 Schedule search_schedule(const Placement& placement, int micro_batches, const Costs& costs,
                          const SearchGoal& goal, const std::vector<Schedule>& seeds) {
   refuse_infeasible(placement, goal);
-  const Problem problem(placement, micro_batches, costs, goal);
-  Search found(problem, goal);
+  const auto longer = orders_by_extension(placement, micro_batches, costs, goal);
+  SearchGoal rest = goal;
+  if (!longer.empty()) rest.effort *= 1 - kShareOfFew;
+  const Problem problem(placement, micro_batches, costs, rest);
+  Search found(problem, rest);
+  for (const Order& order : longer) found.add(order);
   for (const Schedule& seed : seeds) found.add(order_of(problem, seed));
   return {.kind = "auto",
           .placement = placement,
