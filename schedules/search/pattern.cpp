@@ -12,24 +12,29 @@ struct Block {
   std::vector<double> forward, backward;
 };
 
-// Per chunk of `ranks` stages, how much longer than it must a step to the next stage takes.
-std::vector<double> random_stretches(const Problem& problem, Dice& dice) {
+// How much longer than it must a step from a stage to its neighbor takes. One value per chunk of
+// `ranks` stages, or two: one for the first ranks, one for the others.
+std::vector<double> random_stretches(const Problem& problem, int first_ranks, Dice& dice) {
   constexpr double kStretches[] = {1, 1, 1, 1.25, 1.5, 1.75, 2, 2, 2.5, 3, 4};
   std::vector<double> stretches;
-  for (int chunk = 0; chunk * problem.ranks < problem.stages; ++chunk) {
-    stretches.push_back(dice.pick(kStretches));
+  double near = 1, far = 1;
+  for (int stage = 0; stage < problem.stages; ++stage) {
+    if (stage % problem.ranks == 0) {
+      near = dice.pick(kStretches);
+      far = dice.pick(kStretches);
+    }
+    stretches.push_back(problem.rank_of[index(stage)] < first_ranks ? near : far);
   }
   return stretches;
 }
 
 Block random_block(const Problem& problem, Dice& dice) {
-  const auto out = random_stretches(problem, dice), back = random_stretches(problem, dice);
+  const int first_ranks = dice.flip() ? problem.ranks : dice.roll(problem.ranks);
+  const auto out = random_stretches(problem, first_ranks, dice);
+  const auto back = random_stretches(problem, first_ranks, dice);
   const double unit = problem.average_duration();
   const auto duration = [&](int stage, Half half) {
     return problem.duration[index(3 * stage + half)];
-  };
-  const auto stretch = [&](const std::vector<double>& of_chunk, int stage) {
-    return of_chunk[index(stage / problem.ranks)];
   };
   Block block{std::vector<double>(index(problem.stages)),
               std::vector<double>(index(problem.stages))};
@@ -37,7 +42,7 @@ Block random_block(const Problem& problem, Dice& dice) {
   for (int stage = 0; stage < problem.stages; ++stage) {
     block.forward[index(stage)] = time;
     if (stage + 1 == problem.stages) break;
-    time += (duration(stage, forward) + problem.hop(stage, stage + 1)) * stretch(out, stage);
+    time += (duration(stage, forward) + problem.hop(stage, stage + 1)) * out[index(stage)];
     // At a turn the direction changes: a pause shifts the way back against the way out.
     if (problem.hop(stage, stage + 1) == 0) time += unit * 0.5 * dice.roll(4);
   }
@@ -45,8 +50,7 @@ Block random_block(const Problem& problem, Dice& dice) {
   for (int stage = problem.stages; stage-- > 0;) {
     block.backward[index(stage)] = time;
     if (stage == 0) break;
-    time +=
-        (duration(stage, input_gradient) + problem.hop(stage, stage - 1)) * stretch(back, stage);
+    time += (duration(stage, input_gradient) + problem.hop(stage, stage - 1)) * back[index(stage)];
     if (problem.hop(stage, stage - 1) == 0) time += unit * 0.5 * dice.roll(4);
   }
   return block;
