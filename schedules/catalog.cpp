@@ -19,25 +19,65 @@ struct Entry {
 
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> all = {
-      {{"gpipe", "all forward passes, then all backward passes", 1}, gpipe},
-      {{"1f1b", "one forward, one backward", 1}, one_f_one_b},
-      {{"interleaved", "1F1B over v chunks per rank", 0}, interleaved},
-      {{"group-interleaved", "interleaved 1F1B with half the warm-up", 0}, group_interleaved},
-      {{"looped-bfs", "GPipe over v chunks per rank", 0}, looped_bfs},
-      {{"zb-h1", "1F1B with weight gradients in the cool-down", 1}, zb_h1},
-      {{"zb-h2", "zb-h1 with twice the warm-up", 1}, zb_h2},
-      {{"interleaved-zb", "zb-h1 over v chunks per rank", 0}, interleaved_zb},
-      {{"interleaved-zb-h2", "zb-h2 over v chunks per rank", 0}, interleaved_zb_h2},
-      {{"zb-v", "two chunks in a V, zero bubble in 1F1B's memory", 2}, zb_v},
-      {{"v-half", "two chunks in a V, half of 1F1B's memory", 2}, v_half},
-      {{"v-min", "two chunks in a V, a third of 1F1B's memory", 2}, v_min},
-      {{"1f1b-v", "two chunks in a V, whole backward passes", 2}, one_f_one_b_v},
-      {{"dualpipe", "both directions at once, two copies of the parameters", 1, false, true},
+      {{.name = "gpipe",
+        .summary = "all forward passes, then all backward passes",
+        .virtual_stages = 1},
+       gpipe},
+      {{.name = "1f1b", .summary = "one forward, one backward", .virtual_stages = 1}, one_f_one_b},
+      {{.name = "interleaved", .summary = "1F1B over v chunks per rank", .takes_groups = true},
+       interleaved},
+      {{.name = "group-interleaved",
+        .summary = "interleaved 1F1B with half the warm-up",
+        .takes_groups = true},
+       group_interleaved},
+      {{.name = "looped-bfs", .summary = "GPipe over v chunks per rank", .virtual_stages = 0},
+       looped_bfs},
+      {{.name = "zb-h1",
+        .summary = "1F1B with weight gradients in the cool-down",
+        .virtual_stages = 1},
+       zb_h1},
+      {{.name = "zb-h2", .summary = "zb-h1 with twice the warm-up", .virtual_stages = 1}, zb_h2},
+      {{.name = "interleaved-zb", .summary = "zb-h1 over v chunks per rank", .takes_groups = true},
+       interleaved_zb},
+      {{.name = "interleaved-zb-h2",
+        .summary = "zb-h2 over v chunks per rank",
+        .takes_groups = true},
+       interleaved_zb_h2},
+      {{.name = "zb-v",
+        .summary = "two chunks in a V, zero bubble in 1F1B's memory",
+        .virtual_stages = 2},
+       zb_v},
+      {{.name = "v-half",
+        .summary = "two chunks in a V, half of 1F1B's memory",
+        .virtual_stages = 2},
+       v_half},
+      {{.name = "v-min",
+        .summary = "two chunks in a V, a third of 1F1B's memory",
+        .virtual_stages = 2},
+       v_min},
+      {{.name = "1f1b-v",
+        .summary = "two chunks in a V, whole backward passes",
+        .virtual_stages = 2},
+       one_f_one_b_v},
+      {{.name = "dualpipe",
+        .summary = "both directions at once, two copies of the parameters",
+        .virtual_stages = 1,
+        .two_copies = true},
        dual_pipe},
-      {{"dualpipe-v", "DualPipe folded into a V", 2}, dual_pipe_v},
-      {{"zb-auto", "searched: one chunk, for the costs and the memory limit", 1, true}},
-      {{"zb-v-auto", "searched: two chunks in a V", 2, true}},
-      {{"auto", "searched: the best there is for the costs and the memory limit", 0, true}},
+      {{.name = "dualpipe-v", .summary = "DualPipe folded into a V", .virtual_stages = 2},
+       dual_pipe_v},
+      {{.name = "zb-auto",
+        .summary = "searched: one chunk, for the costs and the memory limit",
+        .virtual_stages = 1,
+        .is_searched = true}},
+      {{.name = "zb-v-auto",
+        .summary = "searched: two chunks in a V",
+        .virtual_stages = 2,
+        .is_searched = true}},
+      {{.name = "auto",
+        .summary = "searched: the best there is for the costs and the memory limit",
+        .virtual_stages = 0,
+        .is_searched = true}},
   };
   return all;
 }
@@ -80,6 +120,9 @@ void require_kind_shape(const Kind& kind, const PipelineShape& shape) {
   } else if (wanted > 0 && shape.virtual_stages != wanted) {
     problem("virtual stages must be " + std::to_string(wanted) + ", got " +
             std::to_string(shape.virtual_stages));
+  }
+  if (shape.group_size != 0 && !kind.takes_groups) {
+    problem("takes no group size, got " + std::to_string(shape.group_size));
   }
   if (!problems.empty()) throw ScheduleError(kind.name + ": " + problems);
 }
@@ -136,54 +179,60 @@ Schedule best_of(const Request& request, const Placement& placement, const Pipel
   return best;
 }
 
-// Effort that `auto` spends on every placement before it looks closer at the two best.
-constexpr double kFirstLook = 0.1;
-constexpr double kShareOfFirst = 0.6;
+// Shares of the effort. `auto` spends on a placement what the kind that is named after it does, so
+// it is no worse.
+constexpr double kZbAuto = 0.5;
+constexpr double kZbVAuto = 0.7;
 
 struct Candidate {
   Placement placement;
-  PipelineShape shape;
-  Schedule best = {};
-  double value = std::numeric_limits<double>::infinity();
-
-  void improve(const Request& request, double effort) {
-    Schedule found = best_of(request, placement, shape, effort);
-    const double other =
-        objective_of(simulate(found, costs_of(request, found.placement)), request.goal.objective);
-    if (other >= value) return;
-    value = other;
-    best = std::move(found);
-  }
+  int virtual_stages;
+  double effort;
+  std::uint64_t other_seed = 0;
 };
 
+// What `auto` looks at, the most promising first.
+std::vector<Candidate> candidates_for(int ranks, int virtual_stages) {
+  const Placement loop = Placement::loop(ranks, std::max(1, virtual_stages));
+  if (virtual_stages == 1) return {{loop, 1, kZbAuto}, {loop, 1, 1 - kZbAuto, 1}};
+  const Candidate zb_v{Placement::v(ranks), 2, kZbVAuto};
+  if (virtual_stages == 2) return {zb_v, {loop, 2, 1 - kZbVAuto}};
+  if (virtual_stages > 2) {
+    return {{loop, virtual_stages, 0.7},
+            {Placement::v(ranks, virtual_stages), virtual_stages, 0.3}};
+  }
+  return {zb_v,
+          {Placement::loop(ranks, 4), 4, 0.3},
+          {Placement::loop(ranks, 1), 1, kZbAuto},
+          {Placement::loop(ranks, 2), 2, 0.15},
+          {Placement::v(ranks, 4), 4, 0.1}};
+}
+
 Schedule search_auto(const Request& request) {
-  std::vector<int> chunk_counts = {1, 2, 4};
-  if (request.shape.virtual_stages > 0) {
-    chunk_counts = {request.shape.virtual_stages};
-  } else if (!request.stage_costs.empty()) {
-    chunk_counts = {static_cast<int>(request.stage_costs.size()) / request.shape.ranks};
+  int virtual_stages = request.shape.virtual_stages;
+  if (virtual_stages == 0 && !request.stage_costs.empty()) {
+    virtual_stages = static_cast<int>(request.stage_costs.size()) / request.shape.ranks;
   }
-  std::vector<Candidate> candidates;
-  for (const int chunks : chunk_counts) {
-    PipelineShape shape = request.shape;
-    shape.virtual_stages = chunks;
-    candidates.push_back({Placement::loop(shape.ranks, chunks), shape});
-    // On one rank, or with one chunk, it is the same placement.
-    if (chunks > 1 && shape.ranks > 1) {
-      candidates.push_back({Placement::v(shape.ranks, chunks), shape});
+  Schedule best;
+  double best_value = std::numeric_limits<double>::infinity();
+  for (const Candidate& candidate : candidates_for(request.shape.ranks, virtual_stages)) {
+    const Costs costs = costs_of(request, candidate.placement);
+    const Objective objective = request.goal.objective;
+    if (lower_bound(candidate.placement, request.shape.micro_batches, costs, objective) >=
+        best_value) {
+      continue;
     }
+    Request asked = request;
+    asked.goal.seed += candidate.other_seed;
+    PipelineShape shape = request.shape;
+    shape.virtual_stages = candidate.virtual_stages;
+    Schedule found = best_of(asked, candidate.placement, shape, candidate.effort);
+    const double value = objective_of(simulate(found, costs), objective);
+    if (value >= best_value) continue;
+    best_value = value;
+    best = std::move(found);
   }
-  const double each = candidates.size() > 1 ? kFirstLook : 1;
-  for (Candidate& candidate : candidates) candidate.improve(request, each);
-  const double left = 1 - each * static_cast<double>(candidates.size());
-  std::stable_sort(candidates.begin(), candidates.end(),
-                   [](const Candidate& a, const Candidate& b) { return a.value < b.value; });
-  if (candidates.size() > 1) {
-    candidates[0].improve(request, left * kShareOfFirst);
-    candidates[1].improve(request, left * (1 - kShareOfFirst));
-    if (candidates[1].value < candidates[0].value) std::swap(candidates[0], candidates[1]);
-  }
-  return std::move(candidates[0].best);
+  return best;
 }
 
 void refuse_excess(const Schedule& schedule, const SearchGoal& goal) {

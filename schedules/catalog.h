@@ -14,9 +14,10 @@ namespace trireme::schedules {
 struct Kind {
   std::string name;
   std::string summary;
-  int virtual_stages = 0;    // that it takes; 0: any number
-  bool is_searched = false;  // from costs and a memory limit
-  bool two_copies = false;   // of the parameters
+  int virtual_stages = 0;     // that it takes; 0: any number
+  bool is_searched = false;   // from costs and a memory limit
+  bool two_copies = false;    // of the parameters
+  bool takes_groups = false;  // a group size
 };
 
 const std::vector<Kind>& kinds();

@@ -34,8 +34,8 @@ Schedule one_f_one_b(const PipelineShape& shape);
 // (Narayanan et al. 2021, arXiv:2104.04473)
 Schedule interleaved(const PipelineShape& shape);
 
-// Interleaved 1F1B with half the warm-up, by groups of p / 2 to p micro-batches: memory of the
-// group's size. (Wan et al. 2025, arXiv:2503.01328)
+// Interleaved 1F1B with half the warm-up, by groups of g = p / 2 to p micro-batches. Memory
+// ((v - 1) g + p - rank) / v. (Wan et al. 2025, arXiv:2503.01328)
 Schedule group_interleaved(const PipelineShape& shape);
 
 // 1F1B whose weight gradients wait for the cool-down. Memory p on every rank.

@@ -1,6 +1,7 @@
 #include "schedules/passes.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace trireme::schedules {
@@ -86,26 +87,31 @@ Program with_parameter_communication(Program program) {
   using Kind = Instruction::Kind;
   for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
     const auto& actions = program.schedule.ranks[rank];
-    const auto action_of = [&](const Instruction& instruction) {
-      return actions[static_cast<std::size_t>(instruction.index)];
-    };
-    std::vector<Instruction> backwards;  // from the last instruction to the first
-    std::set<int> reduced;
-    for (auto at = program.ranks[rank].rbegin(); at != program.ranks[rank].rend(); ++at) {
-      if (at->kind == Kind::run && action_of(*at).gives_weight_gradient() &&
-          reduced.insert(action_of(*at).stage).second) {
-        backwards.push_back({Kind::reduce_gradients, action_of(*at).stage});
-      }
-      backwards.push_back(*at);
+    std::map<int, int> gradients;  // to come, per stage
+    for (const Action& action : actions) {
+      if (action.gives_weight_gradient()) ++gradients[action.stage];
     }
     std::vector<Instruction> instructions;
     std::set<int> gathered;
-    for (auto at = backwards.rbegin(); at != backwards.rend(); ++at) {
-      if (at->kind == Kind::run && gathered.insert(action_of(*at).stage).second) {
-        instructions.push_back({Kind::gather_parameters, action_of(*at).stage});
+    std::vector<int> complete;  // stages to reduce once others have what they wait for
+    for (const Instruction& instruction : program.ranks[rank]) {
+      const bool is_next = instruction.kind == Kind::receive || instruction.kind == Kind::run;
+      while (is_next && !complete.empty()) {
+        instructions.push_back({Kind::reduce_gradients, complete.back()});
+        complete.pop_back();
       }
-      instructions.push_back(*at);
+      if (instruction.kind == Kind::run) {
+        const Action& action = actions[static_cast<std::size_t>(instruction.index)];
+        if (gathered.insert(action.stage).second) {
+          instructions.push_back({Kind::gather_parameters, action.stage});
+        }
+        if (action.gives_weight_gradient() && --gradients[action.stage] == 0) {
+          complete.push_back(action.stage);
+        }
+      }
+      instructions.push_back(instruction);
     }
+    for (const int stage : complete) instructions.push_back({Kind::reduce_gradients, stage});
     program.ranks[rank] = std::move(instructions);
   }
   return program;

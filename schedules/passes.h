@@ -20,7 +20,7 @@ Schedule merge_backward(const Schedule& schedule);
 Schedule merge_free_splits(const Schedule& schedule, const Costs& costs, Objective objective);
 
 // gather_parameters before the first action of every stage on a rank, reduce_gradients after the
-// last weight gradient of every stage on a rank.
+// last weight gradient of every stage on a rank and the messages that leave with it.
 Program with_parameter_communication(Program program);
 
 }  // namespace trireme::schedules

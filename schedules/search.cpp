@@ -20,14 +20,19 @@ using search::Policy;
 using search::Problem;
 
 // Work of a search of effort 1, in nodes: played, and scheduled.
-constexpr double kImprovedNodes = 8e7;
-constexpr double kScheduledNodes = 3e6;
+constexpr double kImprovedNodes = 5.5e7;
+constexpr double kScheduledNodes = 2e6;
 constexpr int kMostTries = 10000;
 constexpr int kRound = 1500;  // tries after which evolution starts from nothing again
-constexpr double kTemperatures[] = {0.3, 0.8, 1.5, 1.5};  // one start of the local search each
-constexpr std::size_t kImproved = 2;                      // orders that it starts from, in turn
-constexpr double kShareOfFew = 0.4;  // of the effort, for an order that is then extended
-constexpr std::size_t kElite = 8;    // policies that have children
+// The starts of the local search: how hot, and whether under the objective that was asked for.
+struct Start {
+  double temperature;
+  bool as_asked;
+};
+constexpr Start kStarts[] = {{0.3, true}, {0.8, true}, {1.5, false}, {1.5, true}};
+constexpr std::size_t kImproved = 2;  // orders that it starts from, in turn
+constexpr double kShareOfFew = 0.4;   // of the effort, for an order that is then extended
+constexpr std::size_t kElite = 8;     // policies that have children
 
 // The best few different ones, best first.
 template <typename T>
@@ -81,10 +86,16 @@ class Search {
     evolve();
     follow();
     Improved best = found_.all().front();
-    const double budget = effort_ * kImprovedNodes / static_cast<double>(std::size(kTemperatures));
-    for (std::size_t i = 0; i < std::size(kTemperatures); ++i) {
-      const Improved& start = found_.all()[i % found_.all().size()];
-      Improved improved = search::improve(problem_, start.order, {budget, kTemperatures[i]}, dice_);
+    // What is good for one objective is often near what is good for the other, by another way.
+    const Problem other = problem_.under_other_objective();
+    const double budget = effort_ * kImprovedNodes / static_cast<double>(std::size(kStarts));
+    for (std::size_t i = 0; i < std::size(kStarts) && best.score.objective > problem_.lower_bound;
+         ++i) {
+      const Order& start = found_.all()[i % found_.all().size()].order;
+      const auto [temperature, as_asked] = kStarts[i];
+      Improved improved = search::improve(as_asked ? problem_ : other, start,
+                                          {.budget = budget, .temperature = temperature}, dice_);
+      if (!as_asked) improved.score = player_.play(improved.order);
       if (improved.score.better_than(best.score)) best = std::move(improved);
     }
     return std::move(best.order);

@@ -107,10 +107,14 @@ class Figure {
     body_ += text_element(kLeft, y_, schedule_.kind, {.size = 16, .bold = true});
     y_ += 18;
     const double peak = *std::max_element(peaks_.begin(), peaks_.end());
-    const double bubble = makespan_ > 0 ? timeline_.bubble_fraction() : 0;
+    const double span = timeline_.span();
+    const auto bubble = [](double time, double fraction) {
+      return short_text(time) + ", bubble " + percent_text(time > 0 ? fraction : 0);
+    };
     body_ += text_element(kLeft, y_,
-                          shape_text(schedule_) + ": makespan " + short_text(makespan_) +
-                              ", bubble " + percent_text(bubble) + ", peak memory " +
+                          shape_text(schedule_) + ": makespan " +
+                              bubble(makespan_, timeline_.bubble_fraction()) + "; span " +
+                              bubble(span, timeline_.span_bubble_fraction()) + "; peak memory " +
                               short_text(peak) + (peak == 1 ? " micro-batch" : " micro-batches"),
                           {.size = 12});
   }

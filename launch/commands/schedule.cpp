@@ -144,10 +144,18 @@ schedules::Request read_request(const ScheduleArguments& arguments) {
   if (!from_file && !arguments.file.empty()) {
     complaints.add("--file " + arguments.file + ": only the kind \"file\" reads one");
   }
-  if (arguments.kind.empty() && !arguments.compare) {
+  if (arguments.compare &&
+      !(arguments.kind.empty() && arguments.svg.empty() && arguments.trace.empty())) {
+    complaints.add(
+        "--compare looks at all kinds and draws none: leave out KIND, --svg and --trace");
+  } else if (arguments.kind.empty() && !arguments.compare) {
     complaints.add("name a kind of schedule, or give --compare for all of them");
   } else if (!arguments.kind.empty() && !from_file) {
-    complaints.attempt([&] { schedules::kind_named(arguments.kind); });
+    try {
+      schedules::kind_named(arguments.kind);
+    } catch (const schedules::ScheduleError& error) {
+      complaints.add(std::string(error.what()) + ", and file");
+    }
   }
   read_costs(arguments, request, complaints);
   read_goal(arguments, request.goal, complaints);
@@ -330,7 +338,9 @@ Schedule schedule_of(const ScheduleArguments& arguments, schedules::Request& req
   const auto problems = schedules::memory_problems(
       schedule, limits, {.weight_fraction = request.goal.weight_fraction});
   std::string all;
-  for (const auto& problem : problems) all += (all.empty() ? "" : "\n") + problem;
+  for (const auto& problem : problems) {
+    all += (all.empty() ? "" : "\n") + arguments.file + ": " + problem;
+  }
   const auto differs = [&](const char* option, int asked, int found) {
     if (asked == 0 || asked == found) return;
     all += (all.empty() ? "" : "\n") +

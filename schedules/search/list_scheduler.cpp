@@ -342,7 +342,9 @@ void ListScheduler::start(int rank, Node node, double now) {
   const auto hand_over = [&](std::vector<double>& ready, int to) {
     const double arrival = end + problem_.hop(stage, to);
     ready[index(to * problem_.micro_batches + problem_.micro_batch_of(node))] = arrival;
-    events_.push({arrival, problem_.rank_of[index(to)]});
+    const int user = problem_.rank_of[index(to)];
+    // A rank that is still busy then looks at its messages when it is free.
+    if (ranks_[index(user)].free <= arrival) events_.push({arrival, user});
   };
   if (half == forward) {
     state.held += 1;

@@ -97,19 +97,21 @@ class Annealing {
     return move;
   }
 
-  // Shortens a move that would put the passes of a stage over a micro-batch out of order.
-  static void keep_own_order(const std::vector<Node>& nodes, Move& move) {
+  // Shortens a move that would put the passes of one micro-batch at a stage, or the micro-batches
+  // of one pass at a stage, out of order. Micro-batches are all alike: in another order they would
+  // be the same schedule under other numbers.
+  void keep_own_order(const std::vector<Node>& nodes, Move& move) const {
     const Node node = nodes[move.from];
-    const auto same_cell = [&](std::size_t i) { return nodes[i] / 3 == node / 3; };
-    if (move.to < move.from) {
-      for (std::size_t i = move.from; i-- > move.to;) {
-        if (same_cell(i)) move.to = move.from;
-      }
-      return;
-    }
-    for (std::size_t i = move.from + 1; i <= move.to; ++i) {
-      if (same_cell(i)) move.to = i - 1;
-    }
+    const auto is_passable = [&](std::size_t i) {
+      const bool same_cell = nodes[i] / 3 == node / 3;
+      const bool same_pass =
+          nodes[i] % 3 == node % 3 && problem_.stage_of(nodes[i]) == problem_.stage_of(node);
+      return !same_cell && !same_pass;
+    };
+    const std::size_t wanted = move.to;
+    move.to = move.from;
+    while (move.to > wanted && is_passable(move.to - 1)) --move.to;
+    while (move.to < wanted && is_passable(move.to + 1)) ++move.to;
   }
 
   // True if a swap of neighbors makes a path that is too long, whatever else happens: the bound of

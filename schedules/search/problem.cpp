@@ -22,27 +22,37 @@ Problem::Problem(const Placement& placement, int micro_batch_count, const Costs&
       lower_bound(schedules::lower_bound(placement, micro_batch_count, costs, goal.objective)),
       rank_of(placement.rank_of[0]),
       stages_of(index(placement.ranks)),
-      origin(index(placement.ranks), 0) {
-  double arrival = 0;  // of the first micro-batch at each stage
+      origin(index(placement.ranks), 0),
+      arrival(index(placement.ranks), 0) {
+  double time = 0;  // of the first micro-batch at each stage
   for (int stage = 0; stage < stages; ++stage) {
     const StageCost& cost = costs.stages[index(stage)];
     duration.insert(duration.end(), {cost.forward, cost.backward_input, cost.backward_weight});
     auto& own = stages_of[index(rank_of[index(stage)])];
-    if (own.empty() && goal.objective == Objective::span) {
-      origin[index(rank_of[index(stage)])] = arrival;
-    }
+    if (own.empty()) arrival[index(rank_of[index(stage)])] = time;
     own.push_back(stage);
     stage_of_node.insert(stage_of_node.end(), index(3 * micro_batches), stage);
-    if (stage + 1 < stages) arrival += cost.forward + hop(stage, stage + 1);
+    if (stage + 1 < stages) time += cost.forward + hop(stage, stage + 1);
   }
+  if (goal.objective == Objective::span) origin = arrival;
   for (int stage = 0; stage < stages; ++stage) {
     hop_before.push_back(stage > 0 ? hop(stage - 1, stage) : 0);
     hop_behind.push_back(stage + 1 < stages ? hop(stage + 1, stage) : 0);
   }
-  const double everything = static_cast<double>(micro_batches) * placement.chunks();
-  for (const double units : limits_of(goal, ranks)) {
-    limit.push_back(std::min(units * placement.chunks(), everything) + kRounding);
+  const auto limits = limits_of(goal, ranks);
+  for (int rank = 0; rank < ranks; ++rank) {
+    const double everything =
+        static_cast<double>(micro_batches) * static_cast<double>(stages_of[index(rank)].size());
+    limit.push_back(std::min(limits[index(rank)] * placement.chunks(), everything) + kRounding);
   }
+}
+
+Problem Problem::under_other_objective() const {
+  Problem other = *this;
+  const bool is_span = origin == arrival;
+  other.origin = is_span ? std::vector<double>(origin.size(), 0) : arrival;
+  other.lower_bound = 0;
+  return other;
 }
 
 double Problem::average_duration() const {

@@ -34,6 +34,7 @@ struct Problem {
   // Per rank: the objective is the largest of (end of its last node - origin). Under the makespan
   // the origin is 0, under the span the start of the rank's first forward pass.
   std::vector<double> origin;
+  std::vector<double> arrival;  // per rank: of the first micro-batch
 
   Problem(const Placement& placement, int micro_batches, const Costs& costs,
           const SearchGoal& goal);
@@ -56,6 +57,9 @@ struct Problem {
                ? 0
                : communication;
   }
+
+  // The same pipeline under the objective that was not asked for, without a bound to stop at.
+  Problem under_other_objective() const;
 
   // True if a rank that runs its nodes in this order never holds more than its limit.
   bool fits(std::span<const Node> nodes, int rank) const;

@@ -59,6 +59,14 @@ TEST(Catalog, RefusesWrongShapesAllAtOnce) {
   EXPECT_EQ(refusal_of(request("zb-h1", 4, 8, 2)), "zb-h1: virtual stages must be 1, got 2");
 }
 
+TEST(Catalog, RefusesAGroupSizeWhereThereAreNoGroups) {
+  Request asked = request("1f1b", 4, 8);
+  asked.shape.group_size = 4;
+  EXPECT_EQ(refusal_of(asked), "1f1b: takes no group size, got 4");
+  asked.kind = "interleaved";
+  EXPECT_EQ(refusal_of(asked), "accepted");
+}
+
 TEST(Catalog, SaysTheSmallestLimitThatAKindFits) {
   Request asked = request("zb-h2", 8, 24);
   asked.goal.memory_limit = {8};
@@ -103,21 +111,30 @@ TEST(Catalog, TakesTheNumberOfVirtualStagesFromTheStageCosts) {
   EXPECT_EQ(make_schedule(asked).placement.stages, 6);
 }
 
+double value_of(const Request& asked) {
+  const Schedule schedule = make_schedule(asked);
+  return objective_of(simulate(schedule, costs_of(asked, schedule.placement)),
+                      asked.goal.objective);
+}
+
 // What the name promises.
 TEST(Auto, IsNoWorseThanAnyOtherKindThatFits) {
-  for (const double limit : {2.0, 3.0, 4.0, 8.0}) {
-    Request asked = request("auto", 4, 6);
-    asked.goal.memory_limit = {limit};
-    const double found = makespan_of(asked, make_schedule(asked));
-    for (const int chunks : {1, 2, 4}) {
-      for (const Kind& kind : kinds()) {
-        if (kind.is_searched || kind.two_copies) continue;
-        Request other = asked;
-        other.kind = kind.name;
-        other.shape.virtual_stages = chunks;
-        if (refusal_of(other) != "accepted") continue;
-        EXPECT_LE(found, makespan_of(other, make_schedule(other)) + 1e-9)
-            << kind.name << " v=" << chunks << " limit " << limit;
+  for (const Objective objective : {Objective::makespan, Objective::span}) {
+    for (const double limit : {2.0, 3.0, 4.0, 8.0}) {
+      Request asked = request("auto", 4, 6);
+      asked.goal.objective = objective;
+      asked.goal.memory_limit = {limit};
+      const double found = value_of(asked);
+      for (const int chunks : {1, 2, 4}) {
+        for (const Kind& kind : kinds()) {
+          if (kind.name == "auto" || kind.two_copies) continue;
+          Request other = asked;
+          other.kind = kind.name;
+          other.shape.virtual_stages = chunks;
+          if (refusal_of(other) != "accepted") continue;
+          EXPECT_LE(found, value_of(other) + 1e-9)
+              << kind.name << " v=" << chunks << " limit " << limit;
+        }
       }
     }
   }
