@@ -277,56 +277,65 @@ Node ListScheduler::node_of(int rank, int chunk, Half half) {
   return problem_.node(problem_.stages_of[index(rank)][index(chunk)], next[index(chunk)]++, half);
 }
 
-ListScheduler::Decision ListScheduler::decide(int rank, double now) {
+double ListScheduler::length(int rank, int chunk, Half half) const {
+  return problem_.duration[index(3 * problem_.stages_of[index(rank)][index(chunk)] + half)];
+}
+
+// True if something is due within `longest`, and the rank has the time to wait for it.
+bool ListScheduler::waits(int rank, double now, double due, double longest) const {
+  return due <= now + longest - kSame && due - now <= slack(rank, now);
+}
+
+ListScheduler::Decision ListScheduler::decide_backward(int rank, double now,
+                                                       const Options& options) {
   const Rank& state = ranks_[index(rank)];
-  const Options options = options_of(rank, now);
-  const auto& stages = problem_.stages_of[index(rank)];
-  const auto length = [&](int chunk, Half half) {
-    return problem_.duration[index(3 * stages[index(chunk)] + half)];
-  };
-  // True if something that is due is worth waiting for while a pass of `other` could run.
-  const auto waits = [&](double due, double share, double other) {
-    return due <= now + share * other - kSame && due - now <= slack(rank, now);
-  };
-  const bool make_room = options.no_room && state.has_weights();
-  const auto weight = [&] { return Decision{state.weights[state.first_weight]}; };
-  if (options.forward >= 0 && options.backward >= 0) {
-    const bool goes_forward =
-        wanted_.empty() ? prefers_forward(state) : options.forward_key < options.backward_key;
-    return {goes_forward ? node_of(rank, options.forward, forward)
-                         : node_of(rank, options.backward, input_gradient)};
-  }
-  if (options.backward >= 0) {
-    if (policy_->wait_for_forward > 0 && !state.last_was_forward &&
-        waits(options.forward_due, policy_->wait_for_forward,
-              length(options.backward, input_gradient))) {
+  if (!state.last_was_forward) {
+    const double own = length(rank, options.backward, input_gradient);
+    if (waits(rank, now, options.forward_due, policy_->wait_for_forward * own)) {
       return {.wait_until = options.forward_due};
     }
-    if (policy_->preference == Policy::Preference::alternate_with_room && make_room &&
-        !state.last_was_forward) {
-      return weight();
+    if (policy_->preference == Policy::Preference::alternate_with_room && options.no_room &&
+        state.has_weights()) {
+      return {state.weights[state.first_weight]};
     }
-    return {node_of(rank, options.backward, input_gradient)};
   }
-  if (options.forward >= 0) {
-    const double own = length(options.forward, forward);
-    if (is_patient(state) && waits(options.backward_due, policy_->wait_for_backward, own)) {
+  return {node_of(rank, options.backward, input_gradient)};
+}
+
+ListScheduler::Decision ListScheduler::decide_forward(int rank, double now,
+                                                      const Options& options) {
+  const double own = length(rank, options.forward, forward);
+  if (is_patient(ranks_[index(rank)])) {
+    if (waits(rank, now, options.backward_due, policy_->wait_for_backward * own)) {
       return {.wait_until = options.backward_due};
     }
     const double deeper = deeper_due(index(options.forward));
-    if (is_patient(state) && waits(deeper, policy_->wait_for_deeper, own)) {
-      return {.wait_until = deeper};
-    }
-    return {node_of(rank, options.forward, forward)};
+    if (waits(rank, now, deeper, policy_->wait_for_deeper * own)) return {.wait_until = deeper};
   }
-  const double due = std::min(options.forward_due, options.backward_due);
+  return {node_of(rank, options.forward, forward)};
+}
+
+ListScheduler::Decision ListScheduler::decide_weight(int rank, double now, const Options& options) {
+  const Rank& state = ranks_[index(rank)];
   if (!state.has_weights()) return {.wait_until = kNever};  // an arrival wakes it
-  const Decision next = weight();
-  if ((make_room && policy_->weights_make_room) ||
-      fills_gap(rank, now, due - now, problem_.duration_of(next.node))) {
-    return next;
-  }
+  const Node next = state.weights[state.first_weight];
+  const double due = std::min(options.forward_due, options.backward_due);
+  const bool makes_room = options.no_room && policy_->weights_make_room;
+  if (makes_room || fills_gap(rank, now, due - now, problem_.duration_of(next))) return {next};
   return {.wait_until = due};
+}
+
+ListScheduler::Decision ListScheduler::decide(int rank, double now) {
+  const Options options = options_of(rank, now);
+  if (options.forward >= 0 && options.backward >= 0) {
+    const bool goes_forward = wanted_.empty() ? prefers_forward(ranks_[index(rank)])
+                                              : options.forward_key < options.backward_key;
+    return {goes_forward ? node_of(rank, options.forward, forward)
+                         : node_of(rank, options.backward, input_gradient)};
+  }
+  if (options.backward >= 0) return decide_backward(rank, now, options);
+  if (options.forward >= 0) return decide_forward(rank, now, options);
+  return decide_weight(rank, now, options);
 }
 
 void ListScheduler::start(int rank, Node node, double now) {

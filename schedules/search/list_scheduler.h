@@ -74,7 +74,12 @@ class ListScheduler {
   bool prefers_forward(const Rank& state) const;
   // Time the rank can lose without missing the target.
   double slack(int rank, double now) const;
+  double length(int rank, int chunk, Half half) const;
+  bool waits(int rank, double now, double due, double longest) const;
   Decision decide(int rank, double now);
+  Decision decide_backward(int rank, double now, const Options& options);
+  Decision decide_forward(int rank, double now, const Options& options);
+  Decision decide_weight(int rank, double now, const Options& options);
   bool fills_gap(int rank, double now, double gap, double length) const;
   Node node_of(int rank, int chunk, Half half);
   bool has_room(const Rank& state, int rank, int micro_batch) const;
