@@ -30,7 +30,10 @@ struct Start {
   bool as_asked;
 };
 constexpr Start kStarts[] = {{0.3, true}, {0.8, true}, {1.5, false}, {1.5, true}};
-constexpr std::size_t kImproved = 2;  // orders that it starts from, in turn
+constexpr std::size_t kImproved = 8;  // orders that it starts from, in turn
+constexpr double kMostRounds = 4;     // of all starts, for problems small enough
+constexpr double kMostExtra = 2.5;    // and of their work
+constexpr double kSmallNodes = 3000;  // from here down there are more
 constexpr double kShareOfFew = 0.4;   // of the effort, for an order that is then extended
 constexpr std::size_t kElite = 8;     // policies that have children
 
@@ -88,11 +91,14 @@ class Search {
     Improved best = found_.all().front();
     // What is good for one objective is often near what is good for the other, by another way.
     const Problem other = problem_.under_other_objective();
-    const double budget = effort_ * kImprovedNodes / static_cast<double>(std::size(kStarts));
-    for (std::size_t i = 0; i < std::size(kStarts) && best.score.objective > problem_.lower_bound;
-         ++i) {
-      const Order& start = found_.all()[i % found_.all().size()].order;
-      const auto [temperature, as_asked] = kStarts[i];
+    const double rounds = std::clamp(kSmallNodes / problem_.nodes(), 1.0, kMostRounds);
+    const auto starts = static_cast<std::size_t>(rounds * std::size(kStarts));
+    // Where orders are short, many starts find what one long walk does not.
+    const double budget =
+        effort_ * kImprovedNodes * std::min(rounds, 2.5) / static_cast<double>(starts);
+    for (std::size_t i = 0; i < starts && best.score.objective > problem_.lower_bound; ++i) {
+      const Order& start = found_.all()[i % std::min(found_.all().size(), starts / 2)].order;
+      const auto [temperature, as_asked] = kStarts[i % std::size(kStarts)];
       Improved improved = search::improve(as_asked ? problem_ : other, start,
                                           {.budget = budget, .temperature = temperature}, dice_);
       if (!as_asked) improved.score = player_.play(improved.order);
