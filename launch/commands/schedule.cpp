@@ -227,9 +227,9 @@ void add_schedule(CLI::App& app, Command& chosen) {
   auto* command = app.add_subcommand(
       "schedule", "builds, checks, times and draws a pipeline schedule; needs no GPU and no MPI");
   auto arguments = std::make_shared<ScheduleArguments>();
-  std::string known = "file";
-  for (const auto& kind : schedules::kinds()) known = kind.name + " " + known;
-  command->add_option("kind", arguments->kind, "one of " + known);
+  std::string known;
+  for (const auto& kind : schedules::kinds()) known += kind.name + ", ";
+  command->add_option("kind", arguments->kind, "one of " + known + "file");
   command->add_option("--stages", arguments->ranks, "ranks of the pipeline");
   command->add_option("--micro-batches,--microbatches", arguments->micro_batches,
                       "micro-batches of a step");
