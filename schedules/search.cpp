@@ -31,6 +31,7 @@ struct Start {
 };
 constexpr Start kStarts[] = {{0.3, true}, {0.8, true}, {1.5, false}, {1.5, true}};
 constexpr std::size_t kImproved = 8;  // orders that it starts from, in turn
+constexpr std::size_t kFollowed = 2;  // orders whose weight gradients get new places
 constexpr double kMostRounds = 4;     // of all starts, for problems small enough
 constexpr double kMostExtra = 2.5;    // and of their work
 constexpr double kSmallNodes = 3000;  // from here down there are more
@@ -165,7 +166,9 @@ class Search {
       offer(candidate);
     }
     std::vector<Order> followed = seeds_;
-    for (const Improved& found : found_.all()) followed.push_back(found.order);
+    for (std::size_t i = 0; i < std::min(kFollowed, found_.all().size()); ++i) {
+      followed.push_back(found_.all()[i].order);
+    }
     const int each = tries(0.25) / static_cast<int>(followed.size());
     for (const Order& order : followed) {
       for (int left = each; left > 0; --left) follow_once(scheduler, order);
