@@ -202,10 +202,10 @@ std::vector<Candidate> candidates_for(int ranks, int virtual_stages) {
             {Placement::v(ranks, virtual_stages), virtual_stages, 0.3}};
   }
   return {zb_v,
-          {Placement::loop(ranks, 4), 4, 0.3},
+          {Placement::loop(ranks, 4), 4, 0.22},
           {Placement::loop(ranks, 1), 1, kZbAuto},
-          {Placement::loop(ranks, 2), 2, 0.15},
-          {Placement::v(ranks, 4), 4, 0.1}};
+          {Placement::loop(ranks, 2), 2, 0.12},
+          {Placement::v(ranks, 4), 4, 0.08}};
 }
 
 Schedule search_auto(const Request& request) {

@@ -20,8 +20,8 @@ using search::Policy;
 using search::Problem;
 
 // Work of a search of effort 1, in nodes: played, and scheduled.
-constexpr double kImprovedNodes = 5.5e7;
-constexpr double kScheduledNodes = 2e6;
+constexpr double kImprovedNodes = 1.8e7;
+constexpr double kScheduledNodes = 1.5e6;
 constexpr int kMostTries = 10000;
 constexpr int kRound = 1500;  // tries after which evolution starts from nothing again
 // The starts of the local search: how hot, and whether under the objective that was asked for.
@@ -29,12 +29,12 @@ struct Start {
   double temperature;
   bool as_asked;
 };
-constexpr Start kStarts[] = {{0.3, true}, {0.8, true}, {1.5, false}, {1.5, true}};
+constexpr Start kStarts[] = {{0.2, true}, {0.5, true}, {0.9, false}, {0.9, true}};
 constexpr std::size_t kImproved = 8;  // orders that it starts from, in turn
 constexpr std::size_t kFollowed = 2;  // orders whose weight gradients get new places
-constexpr double kMostRounds = 4;     // of all starts, for problems small enough
-constexpr double kMostExtra = 2.5;    // and of their work
-constexpr double kSmallNodes = 3000;  // from here down there are more
+constexpr double kMostRounds = 2;     // of all starts, for problems small enough
+constexpr double kMostWork = 5;       // times the usual, then
+constexpr double kSmallNodes = 4000;  // from here down there are more
 constexpr double kShareOfFew = 0.4;   // of the effort, for an order that is then extended
 constexpr std::size_t kElite = 8;     // policies that have children
 
@@ -92,11 +92,12 @@ class Search {
     Improved best = found_.all().front();
     // What is good for one objective is often near what is good for the other, by another way.
     const Problem other = problem_.under_other_objective();
-    const double rounds = std::clamp(kSmallNodes / problem_.nodes(), 1.0, kMostRounds);
+    const double more = std::max(1.0, kSmallNodes / problem_.nodes());
+    const double rounds = std::min(more, kMostRounds);
     const auto starts = static_cast<std::size_t>(rounds * std::size(kStarts));
     // Where orders are short, many starts find what one long walk does not.
     const double budget =
-        effort_ * kImprovedNodes * std::min(rounds, 2.5) / static_cast<double>(starts);
+        effort_ * kImprovedNodes * std::min(more, kMostWork) / static_cast<double>(starts);
     for (std::size_t i = 0; i < starts && best.score.objective > problem_.lower_bound; ++i) {
       const Order& start = found_.all()[i % std::min(found_.all().size(), starts / 2)].order;
       const auto [temperature, as_asked] = kStarts[i % std::size(kStarts)];

@@ -4,74 +4,70 @@
 #include <cmath>
 #include <utility>
 
+#include "schedules/search/timed_order.h"
+
 namespace trireme::schedules::search {
 namespace {
 
 constexpr double kSame = 1e-9;
-constexpr double kWeightOfTotal = 0.02;  // of the ranks' own ends beside the objective
+constexpr double kWeightOfTotal = 0.06;  // of the ranks' own ends beside the objective
 
 std::size_t index(int value) { return static_cast<std::size_t>(value); }
-
-// A node's move from one position of its rank to another.
-struct Move {
-  int rank = 0;
-  std::size_t from = 0, to = 0;
-
-  bool leads_nowhere() const { return from == to; }
-};
 
 class Annealing {
  public:
   Annealing(const Problem& problem, Order order, Dice& dice)
-      : problem_(problem), dice_(dice), order_(std::move(order)), now_(problem), trial_(problem) {
-    score_ = now_.play(order_);
-    if (score_.possible()) now_.measure_tails(order_);
-    best_ = {order_, score_};
-  }
+      : problem_(problem),
+        dice_(dice),
+        now_(problem, std::move(order)),
+        best_{now_.order(), now_.score()} {}
 
   Improved run(const Cooling& cooling) {
-    const double average = problem_.average_duration();
-    find_critical_pairs();
-    while (spent_ < cooling.budget && !critical_.empty() &&
-           best_.score.objective > problem_.lower_bound + kSame) {
-      temperature_ = cooling.temperature * average * (1 - spent_ / cooling.budget);
-      const Move move = random_move();
-      spent_ += 5;
-      if (!move.leads_nowhere() && !is_hopeless(move)) attempt(move);
+    const double hottest = cooling.temperature * problem_.average_duration();
+    // Without a critical pair there is nothing to gain: many looks in vain end the walk.
+    const int most_misses = 4 * problem_.nodes();
+    for (int misses = 0; misses < most_misses && spent() < cooling.budget &&
+                         best_.score.objective > problem_.lower_bound + kSame;) {
+      const auto [rank, second] = random_pair();
+      looks_ += 1;
+      if (!is_critical(rank, second)) {
+        ++misses;
+        continue;
+      }
+      misses = 0;
+      temperature_ = hottest * (1 - spent() / cooling.budget);
+      attempt(random_move(rank, second));
     }
     return std::move(best_);
   }
 
  private:
+  // Neighbors on a rank.
   struct Pair {
     int rank;
     std::size_t second;  // position; the first of the pair is right before
   };
 
-  // Neighbors on a rank, without idle time between them, that both lie on a longest path.
-  void find_critical_pairs() {
-    critical_.clear();
-    if (!score_.possible()) return;
-    const auto is_critical = [&](Node node) {
-      return now_.start(node) + now_.tail(node) >= score_.objective - kSame;
-    };
-    for (int rank = 0; rank < problem_.ranks; ++rank) {
-      const auto& nodes = order_[index(rank)];
-      for (std::size_t i = 1; i < nodes.size(); ++i) {
-        if (is_critical(nodes[i]) && now_.end(nodes[i - 1]) >= now_.start(nodes[i]) - kSame &&
-            is_critical(nodes[i - 1])) {
-          critical_.push_back({rank, i});
-        }
-      }
-    }
-    spent_ += 0.5 * problem_.nodes();
+  double spent() const { return now_.visits() + looks_; }
+
+  Pair random_pair() {
+    const int rank = dice_.roll(problem_.ranks);
+    const auto count = static_cast<int>(now_.order()[index(rank)].size());
+    return {rank, index(1 + dice_.roll(count - 1))};
+  }
+
+  // Without idle time between them, and both on a longest path.
+  bool is_critical(int rank, std::size_t second) const {
+    const auto& nodes = now_.order()[index(rank)];
+    const Node left = nodes[second - 1], right = nodes[second];
+    return now_.is_critical(right) && now_.is_critical(left) &&
+           now_.end(left) >= now_.start(right) - kSame;
   }
 
   // The second node of a critical pair to an earlier place, or the first to a later one: then
   // something else comes first.
-  Move random_move() {
-    const auto [rank, second] = critical_[index(dice_.roll(static_cast<int>(critical_.size())))];
-    const auto& nodes = order_[index(rank)];
+  Move random_move(int rank, std::size_t second) {
+    const auto& nodes = now_.order()[index(rank)];
     Move move{.rank = rank, .from = second, .to = second - 1};
     switch (dice_.roll(3)) {
       case 0: break;
@@ -114,71 +110,29 @@ class Annealing {
     while (move.to < wanted && is_passable(move.to + 1)) ++move.to;
   }
 
-  // True if a swap of neighbors makes a path that is too long, whatever else happens: the bound of
-  // Taillard (1994), from the old heads and tails.
-  bool is_hopeless(const Move& move) const {
-    const std::size_t first = std::min(move.from, move.to);
-    if (std::max(move.from, move.to) != first + 1) return false;
-    const auto& nodes = order_[index(move.rank)];
-    const Node left = nodes[first], right = nodes[first + 1];
-    const double before = first > 0 ? now_.end(nodes[first - 1]) : 0;
-    const double after =
-        first + 2 < nodes.size() ? now_.tail(nodes[first + 2]) : -problem_.origin[index(move.rank)];
-    const double right_start = std::max(before, now_.inputs_ready(right));
-    const double left_start =
-        std::max(right_start + problem_.duration_of(right), now_.inputs_ready(left));
-    const double left_tail = problem_.duration_of(left) + std::max(after, now_.longest_use(left));
-    const double right_tail =
-        problem_.duration_of(right) + std::max(left_tail, now_.longest_use(right));
-    return std::max(right_start + right_tail, left_start + left_tail) >
-           score_.objective + 3 * temperature_;
-  }
-
-  static void apply(std::vector<Node>& nodes, std::size_t from, std::size_t to) {
-    const auto at = [&](std::size_t i) { return nodes.begin() + static_cast<std::ptrdiff_t>(i); };
-    if (to < from) {
-      std::rotate(at(to), at(from), at(from) + 1);
-    } else {
-      std::rotate(at(from), at(from) + 1, at(to) + 1);
-    }
-  }
-
-  bool accepts(const Score& score) {
-    const double loss = score.objective - score_.objective +
-                        kWeightOfTotal * (score.total - score_.total) / problem_.ranks;
-    return loss <= 0 || dice_.fraction() < std::exp(-loss / std::max(temperature_, kSame));
-  }
-
   void attempt(const Move& move) {
-    auto& nodes = order_[index(move.rank)];
-    apply(nodes, move.from, move.to);
-    spent_ += 0.3 * static_cast<double>(nodes.size());
-    if (problem_.fits(nodes, move.rank)) {
-      const Score score = trial_.play(order_);
-      spent_ += problem_.nodes();
-      if (score.possible() && accepts(score)) {
-        score_ = score;
-        std::swap(now_, trial_);
-        now_.measure_tails(order_);
-        spent_ += problem_.nodes();
-        find_critical_pairs();
-        if (score_.better_than(best_.score)) best_ = {order_, score_};
-        return;
-      }
+    looks_ += 3;
+    // What the schedule may lose by this move.
+    const double allowed = -temperature_ * std::log(1 - dice_.fraction());
+    const Score before = now_.score();
+    if (move.leads_nowhere() || now_.estimate(move) > before.objective + allowed + kSame) return;
+    if (!now_.fits(move) || !now_.apply(move)) return;
+    const Score after = now_.score();
+    const double loss = after.objective - before.objective +
+                        kWeightOfTotal * (after.total - before.total) / problem_.ranks;
+    if (loss > allowed) {
+      now_.apply(move.back());
+    } else if (after.better_than(best_.score)) {
+      best_ = {now_.order(), after};
     }
-    apply(nodes, move.to, move.from);
   }
 
   const Problem& problem_;
   Dice& dice_;
-  Order order_;
-  OrderPlayer now_;    // has played order_
-  OrderPlayer trial_;  // plays its neighbors
-  Score score_;
+  TimedOrder now_;
   Improved best_;
-  std::vector<Pair> critical_;
   double temperature_ = 0;
-  double spent_ = 0;
+  double looks_ = 0;  // at moves that were not made, in visits
 };
 
 }  // namespace

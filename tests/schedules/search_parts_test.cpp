@@ -6,6 +6,7 @@
 #include "schedules/search/list_scheduler.h"
 #include "schedules/search/local_search.h"
 #include "schedules/search/pattern.h"
+#include "schedules/search/timed_order.h"
 #include "tests/schedules/random_puzzle.h"
 
 namespace trireme::schedules::search {
@@ -111,24 +112,6 @@ TEST(OrderPlayer, AgreesWithTheSimulation) {
   });
 }
 
-// Nothing can be longer than the objective, and what decides it is as long.
-TEST(OrderPlayer, MeasuresTheLongestPath) {
-  for_each_puzzle(100, [](const Puzzle&, const Problem& problem, Dice& dice) {
-    const Order order =
-        ListScheduler(problem).run(random_policy(problem, dice), problem.lower_bound);
-    OrderPlayer player(problem);
-    const double objective = player.play(order).objective;
-    player.measure_tails(order);
-    double longest = 0;
-    for (const auto& nodes : order) {
-      for (const Node node : nodes) {
-        longest = std::max(longest, player.start(node) + player.tail(node));
-      }
-    }
-    EXPECT_NEAR(longest, objective, kRounding);
-  });
-}
-
 TEST(OrderPlayer, ScoresAContradictionAsImpossible) {
   const Placement placement = Placement::loop(2, 1);
   const Problem problem(placement, 1, Costs::even(placement, {}), {.memory_limit = {}});
@@ -138,11 +121,100 @@ TEST(OrderPlayer, ScoresAContradictionAsImpossible) {
   EXPECT_FALSE(OrderPlayer(problem).play(order).possible());
 }
 
+Order random_order(const Problem& problem, Dice& dice) {
+  return ListScheduler(problem).run(random_policy(problem, dice), problem.lower_bound);
+}
+
+// Mostly short, as most moves of a search are.
+Move random_move(const Problem& problem, Dice& dice) {
+  const int rank = dice.roll(problem.ranks);
+  const int count = 3 * problem.micro_batches *
+                    static_cast<int>(problem.stages_of[static_cast<std::size_t>(rank)].size());
+  const int from = dice.roll(count);
+  const int reach = dice.flip() ? 2 : 9;
+  const int to = std::clamp(from + dice.roll(2 * reach + 1) - reach, 0, count - 1);
+  return {.rank = rank, .from = static_cast<std::size_t>(from), .to = static_cast<std::size_t>(to)};
+}
+
+Order moved(Order order, const Move& move) {
+  auto& nodes = order[static_cast<std::size_t>(move.rank)];
+  const Node node = nodes[move.from];
+  nodes.erase(nodes.begin() + static_cast<std::ptrdiff_t>(move.from));
+  nodes.insert(nodes.begin() + static_cast<std::ptrdiff_t>(move.to), node);
+  return order;
+}
+
+// Nothing can be longer than the objective, and what decides it is as long.
+TEST(TimedOrder, MeasuresTheLongestPath) {
+  for_each_puzzle(100, [](const Puzzle&, const Problem& problem, Dice& dice) {
+    const TimedOrder order(problem, random_order(problem, dice));
+    double longest = 0;
+    for (const auto& nodes : order.order()) {
+      for (const Node node : nodes) {
+        longest = std::max(longest, order.start(node) + order.tail(node));
+      }
+    }
+    EXPECT_NEAR(longest, order.score().objective, kRounding);
+  });
+}
+
+// After any moves it knows what one that is made anew from the same order knows.
+TEST(TimedOrder, KeepsItsTimesThroughMoves) {
+  int made = 0, refused = 0;
+  for_each_puzzle(60, [&](const Puzzle&, const Problem& problem, Dice& dice) {
+    TimedOrder order(problem, random_order(problem, dice));
+    for (int i = 0; i < 60; ++i) {
+      const Move move = random_move(problem, dice);
+      if (move.leads_nowhere()) continue;
+      const Order wanted = moved(order.order(), move);
+      EXPECT_EQ(order.fits(move),
+                problem.fits(wanted[static_cast<std::size_t>(move.rank)], move.rank));
+      if (!order.fits(move)) continue;
+      OrderPlayer player(problem);
+      const Score score = player.play(wanted);
+      const bool done = order.apply(move);
+      ASSERT_EQ(done, score.possible());
+      ++(done ? made : refused);
+      if (!done) continue;
+      ASSERT_EQ(order.order(), wanted);
+      EXPECT_EQ(order.score().objective, score.objective);
+      EXPECT_EQ(order.score().total, score.total);
+      const TimedOrder fresh(problem, wanted);
+      for (Node node = 0; node < problem.nodes(); ++node) {
+        ASSERT_EQ(order.start(node), player.start(node));
+        ASSERT_EQ(order.tail(node), fresh.tail(node));
+      }
+    }
+  });
+  EXPECT_GT(made, 1000);
+  EXPECT_GT(refused, 300);
+}
+
+// Two neighbors that change places: the path through them can be told beforehand. (Not under the
+// span, where a rank's time counts from its first start, wherever that moves.)
+TEST(TimedOrder, EstimatesASwapFromBelow) {
+  int swaps = 0, exact = 0;
+  for_each_puzzle(100, [&](const Puzzle& puzzle, const Problem& problem, Dice& dice) {
+    if (puzzle.goal.objective == Objective::span) return;
+    TimedOrder order(problem, random_order(problem, dice));
+    for (int i = 0; i < 40; ++i) {
+      const Move move = random_move(problem, dice);
+      if (move.last() != move.first() + 1) continue;
+      const double estimate = order.estimate(move);
+      if (!order.apply(move)) continue;
+      ++swaps;
+      EXPECT_LE(estimate, order.score().objective + kRounding);
+      if (estimate > order.score().objective - kRounding) ++exact;
+    }
+  });
+  EXPECT_GT(swaps, 300);
+  EXPECT_GT(exact, swaps / 10);
+}
+
 TEST(LocalSearch, NeverLosesWhatItStartsFrom) {
   int improved = 0;
   for_each_puzzle(100, [&](const Puzzle& puzzle, const Problem& problem, Dice& dice) {
-    const Order order =
-        ListScheduler(problem).run(random_policy(problem, dice), problem.lower_bound);
+    const Order order = random_order(problem, dice);
     const Score before = OrderPlayer(problem).play(order);
     const Improved after = improve(problem, order, {.budget = 2e4, .temperature = 1}, dice);
     expect_complete(puzzle, problem, after.order);
