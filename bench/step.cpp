@@ -8,6 +8,7 @@
 #include "data/token_file_writer.h"
 #include "models/work.h"
 #include "runtime/train/trainer.h"
+#include "schedules/generate.h"
 
 namespace trireme::bench {
 namespace {
@@ -54,6 +55,9 @@ StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world,
   runtime::TrainerOptions training;
   training.model = options.model;
   training.mesh.sizes[static_cast<std::size_t>(runtime::Axis::data)] = world.size();
+  training.schedule = schedules::one_f_one_b(
+      {.ranks = 1, .micro_batches = static_cast<int>(options.micro_batches)});
+  training.stages = models::split_layers(options.model, 1, options.sequence_length);
   training.sequence_length = options.sequence_length;
   training.global_batch = global_batch;
   training.micro_batch = options.micro_batch;

@@ -11,6 +11,6 @@ using Operation =
     std::variant<Fill, Convert, Add, Matmul, ColumnSum, RmsNorm, RmsNormBackward, LayerNorm,
                  LayerNormBackward, Rope, Attention, AttentionBackward, SwiGlu, SwiGluBackward,
                  Gelu, GeluBackward, Embedding, EmbeddingBackward, CrossEntropyStatistics,
-                 CrossEntropy, SquaredNorm, AdamW>;
+                 MergeStatistics, CrossEntropy, SquaredNorm, AdamW>;
 
 }  // namespace trireme::kernels

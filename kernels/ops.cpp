@@ -253,6 +253,20 @@ Cost CrossEntropyStatistics::cost() const {
   return {.flops = 4.0 * elements(logits), .bytes = bytes_of({logits, targets})};
 }
 
+void MergeStatistics::validate() const {
+  const std::int64_t tokens = maximum.rows;
+  expects(parts.rows >= 1 && parts.has_shape(parts.rows, 3 * tokens) && parts.contiguous(),
+          "merging statistics: parts are (ranks, 3 * tokens)");
+  expects(same_shape({maximum, sum_exp, target_logit}) && maximum.columns == 1,
+          "merging statistics: results are (tokens, 1)");
+  expects(same_dtype({parts, maximum, sum_exp, target_logit}) &&
+              (parts.dtype == Dtype::f32 || parts.dtype == Dtype::f64),
+          "merging statistics: fp32 or fp64");
+}
+Cost MergeStatistics::cost() const {
+  return {.flops = 2.0 * elements(parts), .bytes = bytes_of({parts})};
+}
+
 void CrossEntropy::validate() const {
   expects_cross_entropy(logits, targets, {maximum, sum_exp, target_logit});
   expects(loss.has_shape(1, 1) && loss.dtype == Dtype::f64, "cross-entropy: loss is one fp64");

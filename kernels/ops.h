@@ -234,8 +234,7 @@ struct EmbeddingBackward {
 };
 
 // The first half of softmax cross-entropy, over the columns this rank holds. Ranks that share a
-// vocabulary combine: the largest maximum, sums of exponentials rescaled to it, target logits
-// added.
+// vocabulary merge what each found: MergeStatistics.
 struct CrossEntropyStatistics {
   View logits;        // (tokens, vocabulary)
   View targets;       // (tokens, 1), i32; negative means: not a target
@@ -243,6 +242,18 @@ struct CrossEntropyStatistics {
   View sum_exp;       // (tokens, 1), accumulator: sum of exp(logit - maximum)
   View target_logit;  // (tokens, 1), accumulator; 0 where the target is elsewhere
   std::int64_t first_id = 0;
+
+  void validate() const;
+  Cost cost() const;
+};
+
+// The statistics of the whole vocabulary from those of its parts: the largest maximum, sums of
+// exponentials rescaled to it, target logits added. Operands are accumulators.
+struct MergeStatistics {
+  View parts;         // (ranks, 3 * tokens): each rank's maxima, then sums, then target logits
+  View maximum;       // (tokens, 1)
+  View sum_exp;       // (tokens, 1)
+  View target_logit;  // (tokens, 1)
 
   void validate() const;
   Cost cost() const;

@@ -16,7 +16,7 @@ class Table {
   }
 
   void matrix(const std::string& name, std::int64_t rows, std::int64_t columns, Sharding sharding,
-              double deviation = kDeviation) {
+              std::int64_t block = 1, double deviation = kDeviation) {
     parameters.push_back({.name = prefix_ + name + ".weight",
                           .dimensions = 2,
                           .rows = rows,
@@ -24,14 +24,18 @@ class Table {
                           .sharding = sharding,
                           .initializer = Initializer::normal,
                           .deviation = deviation,
-                          .unit = unit_});
+                          .unit = unit_,
+                          .block = block});
   }
 
   // A bias is shared like the outputs it is added to. A vector's only dimension counts as columns
   // but is sharded with the rows of its matrix.
-  void bias(const std::string& name, std::int64_t size, Sharding sharding) {
+  void bias(const std::string& name, std::int64_t size, Sharding sharding, std::int64_t block = 1) {
     vector(name + ".bias", size, Initializer::zeros,
            sharding == Sharding::rows ? Sharding::columns : Sharding::replicated);
+    parameters.back().block = block;
+    // The outputs of a matrix whose inputs are shared out are sums over the ranks.
+    if (sharding == Sharding::columns) parameters.back().reader = Reader::first_rank;
   }
 
   void norm(const std::string& name, std::int64_t size, bool with_bias) {
@@ -66,22 +70,24 @@ void add_layer(Table& table, const Shape& shape) {
   const double residual =
       kDeviation / std::sqrt(2.0 * static_cast<double>(shape.num_hidden_layers));
   table.norm("input_layernorm", hidden, gpt2);
-  table.matrix("self_attn.q_proj", shape.query_columns(), hidden, Sharding::rows);
-  table.matrix("self_attn.k_proj", shape.key_columns(), hidden, Sharding::rows);
-  table.matrix("self_attn.v_proj", shape.key_columns(), hidden, Sharding::rows);
+  const std::int64_t head = shape.head_dim;
+  table.matrix("self_attn.q_proj", shape.query_columns(), hidden, Sharding::rows, head);
+  table.matrix("self_attn.k_proj", shape.key_columns(), hidden, Sharding::rows, head);
+  table.matrix("self_attn.v_proj", shape.key_columns(), hidden, Sharding::rows, head);
   if (shape.attention_bias) {
-    table.bias("self_attn.q_proj", shape.query_columns(), Sharding::rows);
-    table.bias("self_attn.k_proj", shape.key_columns(), Sharding::rows);
-    table.bias("self_attn.v_proj", shape.key_columns(), Sharding::rows);
+    table.bias("self_attn.q_proj", shape.query_columns(), Sharding::rows, head);
+    table.bias("self_attn.k_proj", shape.key_columns(), Sharding::rows, head);
+    table.bias("self_attn.v_proj", shape.key_columns(), Sharding::rows, head);
   }
-  table.matrix("self_attn.o_proj", hidden, shape.query_columns(), Sharding::columns, residual);
-  if (gpt2) table.bias("self_attn.o_proj", hidden, Sharding::replicated);
+  table.matrix("self_attn.o_proj", hidden, shape.query_columns(), Sharding::columns, head,
+               residual);
+  if (gpt2) table.bias("self_attn.o_proj", hidden, Sharding::columns);
   table.norm("post_attention_layernorm", hidden, gpt2);
   if (!gpt2) table.matrix("mlp.gate_proj", inner, hidden, Sharding::rows);
   table.matrix("mlp.up_proj", inner, hidden, Sharding::rows);
   if (gpt2) table.bias("mlp.up_proj", inner, Sharding::rows);
-  table.matrix("mlp.down_proj", hidden, inner, Sharding::columns, residual);
-  if (gpt2) table.bias("mlp.down_proj", hidden, Sharding::replicated);
+  table.matrix("mlp.down_proj", hidden, inner, Sharding::columns, 1, residual);
+  if (gpt2) table.bias("mlp.down_proj", hidden, Sharding::columns);
 }
 
 }  // namespace
@@ -93,7 +99,8 @@ std::vector<Parameter> parameter_table(const Shape& shape) {
   table.matrix("embed_tokens", shape.vocab_size, shape.hidden_size, Sharding::rows);
   if (gpt2) {
     table.matrix("embed_positions", shape.max_position_embeddings, shape.hidden_size,
-                 Sharding::replicated, kDeviation / 2);
+                 Sharding::replicated, 1, kDeviation / 2);
+    table.parameters.back().reader = Reader::first_rank;
   }
   for (int layer = 0; layer < shape.num_hidden_layers; ++layer) {
     table.begin_unit(layer + 1, "model.layers." + std::to_string(layer) + ".");

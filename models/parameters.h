@@ -15,6 +15,10 @@ enum class Sharding {
   columns,     // equal blocks of columns: inputs of a row-parallel linear
 };
 
+// Which tensor-parallel ranks compute with a replicated parameter. What is added to a sum over the
+// ranks is added by the first.
+enum class Reader { every_rank, first_rank };
+
 enum class Initializer { zeros, ones, normal };
 
 // One parameter of the whole model: the one declaration that initialization, gradient norm, ZeRO
@@ -28,6 +32,8 @@ struct Parameter {
   Initializer initializer;
   double deviation;  // of Initializer::normal
   int unit;          // embedding 0, layer i is i + 1, the head is layers + 1
+  std::int64_t block = 1;  // rows or columns that stay together when it is sharded: a head's
+  Reader reader = Reader::every_rank;
 
   bool is_matrix() const { return dimensions == 2; }
   std::int64_t size() const { return rows * columns; }
@@ -35,6 +41,9 @@ struct Parameter {
   // Weight decay pulls on matrices only.
   bool decays() const { return is_matrix(); }
 };
+
+// The name of the embedding's table, which is the output projection too if embeddings are tied.
+inline constexpr const char* kEmbeddingTable = "model.embed_tokens.weight";
 
 // Every parameter once, in the order of the forward pass. Parameters of a layer that one matrix
 // product reads together (q, k, v; gate, up) are neighbors of equal width.

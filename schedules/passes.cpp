@@ -83,6 +83,18 @@ Schedule merge_free_splits(const Schedule& schedule, const Costs& costs, Objecti
   return merged;
 }
 
+Schedule forward_only(const Schedule& schedule) {
+  Schedule forward = schedule;
+  for (auto& actions : forward.ranks) {
+    std::erase_if(actions, [](const Action& action) { return action.pass != Pass::forward; });
+    for (Action& action : actions) action.overlaps_next = false;
+    std::ranges::sort(actions, {}, [](const Action& action) {
+      return std::pair(action.micro_batch, action.stage);
+    });
+  }
+  return forward;
+}
+
 Program with_parameter_communication(Program program) {
   using Kind = Instruction::Kind;
   for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {

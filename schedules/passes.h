@@ -19,6 +19,10 @@ Schedule merge_backward(const Schedule& schedule);
 // it keeps. Ranks are visited one by one.
 Schedule merge_free_splits(const Schedule& schedule, const Costs& costs, Objective objective);
 
+// The same stages on the same ranks, forward passes alone, one micro-batch after the other: what an
+// evaluation runs.
+Schedule forward_only(const Schedule& schedule);
+
 // gather_parameters before the first action of every stage on a rank, reduce_gradients after the
 // last weight gradient of every stage on a rank and the messages that leave with it.
 Program with_parameter_communication(Program program);

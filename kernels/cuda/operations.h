@@ -26,6 +26,7 @@ void launch(cudaStream_t stream, const GeluBackward& op);
 void launch(cudaStream_t stream, const Embedding& op);
 void launch(cudaStream_t stream, const EmbeddingBackward& op);
 void launch(cudaStream_t stream, const CrossEntropyStatistics& op);
+void launch(cudaStream_t stream, const MergeStatistics& op);
 void launch(cudaStream_t stream, const CrossEntropy& op);
 void launch(cudaStream_t stream, const SquaredNorm& op);
 void launch(cudaStream_t stream, const AdamW& op);

@@ -101,6 +101,24 @@ __global__ void differentiate_rows(Rows<T> logits, Targets targets, const float*
   }
 }
 
+// One thread a token.
+__global__ void merge_parts(std::int64_t ranks, std::int64_t tokens, const float* parts,
+                            float* maximum, float* sum_exp, float* target_logit) {
+  const std::int64_t t = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (t >= tokens) return;
+  float largest = parts[t];
+  for (std::int64_t r = 1; r < ranks; ++r) largest = fmaxf(largest, parts[3 * r * tokens + t]);
+  float sum = 0, target = 0;
+  for (std::int64_t r = 0; r < ranks; ++r) {
+    const float* part = parts + 3 * r * tokens;
+    sum += part[tokens + t] * expf(part[t] - largest);
+    target += part[2 * tokens + t];
+  }
+  maximum[t] = largest;
+  sum_exp[t] = sum;
+  target_logit[t] = target;
+}
+
 // One block adds all losses, each thread those of its own tokens in order.
 __global__ void add_losses(std::int64_t tokens, const double* losses, double* total) {
   using Reduce = cub::BlockReduce<double, kThreads>;
@@ -148,6 +166,15 @@ void launch(cudaStream_t stream, const CrossEntropyStatistics& op) {
         floats(op.target_logit));
     check(cudaGetLastError());
   });
+}
+
+void launch(cudaStream_t stream, const MergeStatistics& op) {
+  const std::int64_t tokens = op.maximum.rows;
+  const auto blocks = static_cast<unsigned>((tokens + kThreads - 1) / kThreads);
+  merge_parts<<<blocks, kThreads, 0, stream>>>(op.parts.rows, tokens, floats(op.parts),
+                                               floats(op.maximum), floats(op.sum_exp),
+                                               floats(op.target_logit));
+  check(cudaGetLastError());
 }
 
 void launch(cudaStream_t stream, const CrossEntropy& op) {

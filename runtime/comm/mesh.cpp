@@ -26,7 +26,8 @@ int MeshShape::color(int rank, Axis axis) const {
   return color;
 }
 
-Mesh::Mesh(Communicator& world, MeshShape shape) : shape_(shape), rank_(world.rank()) {
+Mesh::Mesh(Communicator& world, MeshShape shape)
+    : world_(world), shape_(shape), rank_(world.rank()) {
   kernels::expects(shape.world() == world.size(), "mesh: as many ranks as the world has");
   for (std::size_t i = 0; i < kAxes; ++i) {
     const auto axis = static_cast<Axis>(i);

@@ -42,9 +42,11 @@ class Mesh {
 
   const MeshShape& shape() const { return shape_; }
   int coordinate(Axis axis) const { return shape_.coordinate(rank_, axis); }
+  Communicator& world() const { return world_; }
   Communicator& group(Axis axis) const { return *groups_[static_cast<std::size_t>(axis)]; }
 
  private:
+  Communicator& world_;
   MeshShape shape_;
   int rank_;
   std::array<std::unique_ptr<Communicator>, kAxes> groups_;

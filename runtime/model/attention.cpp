@@ -1,5 +1,6 @@
 #include "runtime/model/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -10,24 +11,26 @@ using kernels::Stream;
 using kernels::Tensor;
 using kernels::View;
 
-SelfAttention::SelfAttention(kernels::Backend& backend, const ParameterBuffers& buffers,
-                             const std::string& name, const models::Shape& shape,
-                             const RopeTable* rope, std::int64_t sequence)
-    : backend_(backend),
-      rope_(rope),
-      shape_{.sequence = sequence,
-             .heads = shape.num_attention_heads,
-             .kv_heads = shape.num_key_value_heads,
-             .head_dim = shape.head_dim},
-      scale_(1 / std::sqrt(static_cast<double>(shape.head_dim))),
-      qkv_(backend,
-           buffers.joined(
+SelfAttention::SelfAttention(const LayerContext& context, const std::string& name)
+    : backend_(context.backend),
+      ranks_(context.ranks),
+      rope_(context.rope),
+      shape_{.sequence = context.sequence,
+             .heads = context.shape.num_attention_heads / context.ranks.size(),
+             .kv_heads = std::max<std::int64_t>(
+                 1, context.shape.num_key_value_heads / context.ranks.size()),
+             .head_dim = context.shape.head_dim},
+      scale_(1 / std::sqrt(static_cast<double>(context.shape.head_dim))),
+      qkv_(context.backend,
+           context.buffers.joined(
                {name + ".q_proj.weight", name + ".k_proj.weight", name + ".v_proj.weight"}),
-           buffers.joined({name + ".q_proj.bias", name + ".k_proj.bias", name + ".v_proj.bias"})),
-      out_(backend, buffers.weight(name + ".o_proj.weight"), buffers.find(name + ".o_proj.bias")) {}
+           context.buffers.joined(
+               {name + ".q_proj.bias", name + ".k_proj.bias", name + ".v_proj.bias"})),
+      out_(context.backend, context.buffers.weight(name + ".o_proj.weight"),
+           context.added_to_sum(name + ".o_proj.bias")) {}
 
 Tensor SelfAttention::forward(Stream& stream, Tensor x, Saved& saved) const {
-  saved.qkv = qkv_.forward(stream, x);
+  saved.qkv = qkv_.forward(stream, ranks_.gather(stream, x).all);
   saved.x = std::move(x);
   rotate(stream, saved.qkv, false);
   saved.mixed = backend_.allocate(stream, {saved.qkv.rows(), shape_.heads * shape_.head_dim},
@@ -42,11 +45,11 @@ Tensor SelfAttention::forward(Stream& stream, Tensor x, Saved& saved) const {
                                           .log_sum_exp = saved.log_sum_exp,
                                           .shape = shape_,
                                           .scale = scale_});
-  return out_.forward(stream, saved.mixed);
+  return ranks_.sum(stream, out_.forward(stream, saved.mixed));
 }
 
 Tensor SelfAttention::backward_input(Stream& stream, Tensor d_out, Saved& saved) const {
-  const Tensor d_mixed = out_.backward_input(stream, d_out);
+  const Tensor d_mixed = out_.backward_input(stream, ranks_.gather(stream, d_out).all);
   saved.d_out = std::move(d_out);
   saved.d_qkv = backend_.allocate(stream, saved.qkv.view().shape(), saved.qkv.view().dtype,
                                   Category::activations);
@@ -64,12 +67,13 @@ Tensor SelfAttention::backward_input(Stream& stream, Tensor d_out, Saved& saved)
   rotate(stream, saved.d_qkv, true);
   saved.qkv.reset();
   saved.log_sum_exp.reset();
-  return qkv_.backward_input(stream, saved.d_qkv);
+  return ranks_.sum(stream, qkv_.backward_input(stream, saved.d_qkv));
 }
 
 void SelfAttention::backward_weight(Stream& stream, Saved saved) const {
-  out_.backward_weight(stream, saved.mixed, saved.d_out);
-  qkv_.backward_weight(stream, saved.x, saved.d_qkv);
+  out_.backward_weight(stream, saved.mixed, ranks_.gather(stream, saved.d_out).all);
+  saved.mixed.reset();
+  qkv_.backward_weight(stream, ranks_.gather(stream, saved.x).all, saved.d_qkv);
 }
 
 View SelfAttention::queries(View qkv) const {

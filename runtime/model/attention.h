@@ -1,25 +1,23 @@
 #pragma once
 
 #include "kernels/backend.h"
-#include "models/shape.h"
+#include "runtime/model/layer_context.h"
 #include "runtime/model/linear.h"
-#include "runtime/model/rope_table.h"
 
 namespace trireme::runtime {
 
 // Causal grouped-query self-attention with its projections. q, k and v come from one product.
+// Tensor-parallel ranks have a share of the heads each.
 class SelfAttention {
  public:
   // What one micro-batch leaves behind between its passes. backward_input frees all but the inputs
-  // and output gradients of the two weight products.
+  // and output gradients of the two weight products. x and d_out are of this rank's tokens.
   struct Saved {
     kernels::Tensor x, qkv, log_sum_exp, mixed;
     kernels::Tensor d_qkv, d_out;
   };
 
-  // `rope` is nothing for learned positions.
-  SelfAttention(kernels::Backend& backend, const ParameterBuffers& buffers, const std::string& name,
-                const models::Shape& shape, const RopeTable* rope, std::int64_t sequence);
+  SelfAttention(const LayerContext& context, const std::string& name);
 
   kernels::Tensor forward(kernels::Stream& stream, kernels::Tensor x, Saved& saved) const;
   kernels::Tensor backward_input(kernels::Stream& stream, kernels::Tensor d_out,
@@ -34,6 +32,7 @@ class SelfAttention {
   void rotate(kernels::Stream& stream, kernels::View qkv, bool inverse) const;
 
   kernels::Backend& backend_;
+  const TensorParallel& ranks_;
   const RopeTable* rope_;
   kernels::AttentionShape shape_;
   double scale_;

@@ -13,13 +13,12 @@ std::string prefix(int layer) { return "model.layers." + std::to_string(layer); 
 
 }  // namespace
 
-Block::Block(kernels::Backend& backend, const ParameterBuffers& buffers, int layer,
-             const models::Shape& shape, const RopeTable* rope, std::int64_t sequence)
-    : backend_(backend),
-      first_norm_(backend, buffers, prefix(layer) + ".input_layernorm", shape),
-      second_norm_(backend, buffers, prefix(layer) + ".post_attention_layernorm", shape),
-      attention_(backend, buffers, prefix(layer) + ".self_attn", shape, rope, sequence),
-      feed_forward_(backend, buffers, prefix(layer) + ".mlp", shape) {}
+Block::Block(const LayerContext& context, int layer)
+    : backend_(context.backend),
+      first_norm_(context, prefix(layer) + ".input_layernorm"),
+      second_norm_(context, prefix(layer) + ".post_attention_layernorm"),
+      attention_(context, prefix(layer) + ".self_attn"),
+      feed_forward_(context, prefix(layer) + ".mlp") {}
 
 Tensor Block::forward(Stream& stream, Tensor x, Saved& saved) const {
   auto first = first_norm_.forward(stream, x, View(), saved.first_norm);

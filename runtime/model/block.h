@@ -18,8 +18,7 @@ class Block {
     FeedForward::Saved feed_forward;
   };
 
-  Block(kernels::Backend& backend, const ParameterBuffers& buffers, int layer,
-        const models::Shape& shape, const RopeTable* rope, std::int64_t sequence);
+  Block(const LayerContext& context, int layer);
 
   kernels::Tensor forward(kernels::Stream& stream, kernels::Tensor x, Saved& saved) const;
 

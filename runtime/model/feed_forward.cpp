@@ -17,17 +17,18 @@ Weight up_weight(const ParameterBuffers& buffers, const std::string& name, bool 
 
 }  // namespace
 
-FeedForward::FeedForward(kernels::Backend& backend, const ParameterBuffers& buffers,
-                         const std::string& name, const models::Shape& shape)
-    : backend_(backend),
-      gated_(shape.family == models::Family::llama),
-      width_(shape.intermediate_size),
-      up_(backend, up_weight(buffers, name, gated_), buffers.find(name + ".up_proj.bias")),
-      down_(backend, buffers.weight(name + ".down_proj.weight"),
-            buffers.find(name + ".down_proj.bias")) {}
+FeedForward::FeedForward(const LayerContext& context, const std::string& name)
+    : backend_(context.backend),
+      ranks_(context.ranks),
+      gated_(context.shape.family == models::Family::llama),
+      up_(context.backend, up_weight(context.buffers, name, gated_),
+          context.buffers.find(name + ".up_proj.bias")),
+      down_(context.backend, context.buffers.weight(name + ".down_proj.weight"),
+            context.added_to_sum(name + ".down_proj.bias")),
+      width_(down_.inputs()) {}
 
 Tensor FeedForward::forward(Stream& stream, Tensor x, Saved& saved) const {
-  saved.inner = up_.forward(stream, x);
+  saved.inner = up_.forward(stream, ranks_.gather(stream, x).all);
   saved.x = std::move(x);
   const View inner = saved.inner;
   saved.activated =
@@ -39,11 +40,11 @@ Tensor FeedForward::forward(Stream& stream, Tensor x, Saved& saved) const {
   } else {
     backend_.run(stream, kernels::Gelu{.x = inner, .out = saved.activated});
   }
-  return down_.forward(stream, saved.activated);
+  return ranks_.sum(stream, down_.forward(stream, saved.activated));
 }
 
 Tensor FeedForward::backward_input(Stream& stream, Tensor d_out, Saved& saved) const {
-  const Tensor d_activated = down_.backward_input(stream, d_out);
+  const Tensor d_activated = down_.backward_input(stream, ranks_.gather(stream, d_out).all);
   saved.d_out = std::move(d_out);
   const View inner = saved.inner;
   saved.d_inner = backend_.allocate(stream, inner.shape(), inner.dtype, Category::activations);
@@ -58,12 +59,13 @@ Tensor FeedForward::backward_input(Stream& stream, Tensor d_out, Saved& saved) c
     backend_.run(stream, kernels::GeluBackward{.x = inner, .d_out = d_activated, .d_x = d_inner});
   }
   saved.inner.reset();
-  return up_.backward_input(stream, saved.d_inner);
+  return ranks_.sum(stream, up_.backward_input(stream, saved.d_inner));
 }
 
 void FeedForward::backward_weight(Stream& stream, Saved saved) const {
-  down_.backward_weight(stream, saved.activated, saved.d_out);
-  up_.backward_weight(stream, saved.x, saved.d_inner);
+  down_.backward_weight(stream, saved.activated, ranks_.gather(stream, saved.d_out).all);
+  saved.activated.reset();
+  up_.backward_weight(stream, ranks_.gather(stream, saved.x).all, saved.d_inner);
 }
 
 }  // namespace trireme::runtime

@@ -1,24 +1,24 @@
 #pragma once
 
 #include "kernels/backend.h"
-#include "models/shape.h"
+#include "runtime/model/layer_context.h"
 #include "runtime/model/linear.h"
 
 namespace trireme::runtime {
 
 // The half of a layer that looks at one token at a time: SwiGLU (llama), whose gate and up
-// projections are one product, or GELU (gpt2).
+// projections are one product, or GELU (gpt2). Tensor-parallel ranks have a share of the inner
+// channels each.
 class FeedForward {
  public:
   // What one micro-batch leaves behind between its passes. backward_input frees all but the inputs
-  // and output gradients of the two weight products.
+  // and output gradients of the two weight products. x and d_out are of this rank's tokens.
   struct Saved {
     kernels::Tensor x, inner, activated;
     kernels::Tensor d_inner, d_out;
   };
 
-  FeedForward(kernels::Backend& backend, const ParameterBuffers& buffers, const std::string& name,
-              const models::Shape& shape);
+  FeedForward(const LayerContext& context, const std::string& name);
 
   kernels::Tensor forward(kernels::Stream& stream, kernels::Tensor x, Saved& saved) const;
   kernels::Tensor backward_input(kernels::Stream& stream, kernels::Tensor d_out,
@@ -27,9 +27,10 @@ class FeedForward {
 
  private:
   kernels::Backend& backend_;
+  const TensorParallel& ranks_;
   bool gated_;
-  std::int64_t width_;
   Linear up_, down_;
+  std::int64_t width_;  // inner channels of this rank
 };
 
 }  // namespace trireme::runtime

@@ -12,6 +12,8 @@ class Linear {
   // `bias` may be nothing.
   Linear(kernels::Backend& backend, Weight weight, Weight bias);
 
+  std::int64_t inputs() const { return weight_.value.columns; }
+
   kernels::Tensor forward(kernels::Stream& stream, kernels::View x) const;
 
   // Returns d_x. This is all that the layers below wait for.

@@ -7,12 +7,11 @@ using kernels::Stream;
 using kernels::Tensor;
 using kernels::View;
 
-Norm::Norm(kernels::Backend& backend, const ParameterBuffers& buffers, const std::string& name,
-           const models::Shape& shape)
-    : backend_(backend),
-      weight_(buffers.weight(name + ".weight")),
-      bias_(buffers.find(name + ".bias")),
-      epsilon_(shape.norm_eps) {}
+Norm::Norm(const LayerContext& context, const std::string& name)
+    : backend_(context.backend),
+      weight_(context.buffers.weight(name + ".weight")),
+      bias_(context.buffers.find(name + ".bias")),
+      epsilon_(context.shape.norm_eps) {}
 
 Norm::Result Norm::forward(Stream& stream, View x, View residual, Saved& saved) const {
   const auto like_x = [&] {

@@ -1,8 +1,6 @@
 #pragma once
 
-#include "kernels/backend.h"
-#include "models/shape.h"
-#include "runtime/model/parameter_buffers.h"
+#include "runtime/model/layer_context.h"
 
 namespace trireme::runtime {
 
@@ -21,8 +19,7 @@ class Norm {
     kernels::Tensor out;
   };
 
-  Norm(kernels::Backend& backend, const ParameterBuffers& buffers, const std::string& name,
-       const models::Shape& shape);
+  Norm(const LayerContext& context, const std::string& name);
 
   // Of x + residual, or of x if `residual` is nothing.
   Result forward(kernels::Stream& stream, kernels::View x, kernels::View residual,

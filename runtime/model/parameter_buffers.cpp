@@ -1,5 +1,7 @@
 #include "runtime/model/parameter_buffers.h"
 
+#include <algorithm>
+
 #include "kernels/check.h"
 
 namespace trireme::runtime {
@@ -16,18 +18,10 @@ constexpr std::int64_t kShardAlignment = 32;
 }  // namespace
 
 ParameterBuffers::ParameterBuffers(kernels::Backend& backend, kernels::Stream& stream,
-                                   const std::vector<models::Parameter>& table, Options options)
+                                   const std::vector<std::vector<models::Shard>>& stages,
+                                   Options options)
     : options_(options) {
-  std::vector<std::int64_t> sizes;
-  for (const auto& parameter : table) {
-    const bool new_unit = parameter.unit >= units();
-    if (new_unit && (sizes.empty() || sizes.back() >= options.bucket_elements)) sizes.push_back(0);
-    const auto bucket = static_cast<int>(sizes.size()) - 1;
-    while (units() <= parameter.unit) bucket_of_unit_.push_back(bucket);
-    by_name_.emplace(parameter.name, slots_.size());
-    slots_.push_back({.parameter = parameter, .bucket = bucket, .first = sizes.back()});
-    sizes.back() += parameter.size();
-  }
+  std::vector<std::int64_t> sizes = place(stages);
   const auto allocate = [&](std::int64_t size, kernels::Dtype dtype, Category category) {
     auto tensor = backend.allocate(stream, {1, size}, dtype, category);
     backend.run(stream, kernels::Fill{.out = tensor, .value = 0});
@@ -40,11 +34,46 @@ ParameterBuffers::ParameterBuffers(kernels::Backend& backend, kernels::Stream& s
         {.values = allocate(size, options.dtype, Category::parameters),
          .gradients = allocate(size, kernels::accumulator_of(options.dtype), Category::gradients)});
   }
+  for (const auto& [unit, buckets] : buckets_of_unit_) {
+    for (const int bucket : buckets) ++buckets_[static_cast<std::size_t>(bucket)].units;
+  }
+}
+
+// Gives every parameter its slot, and returns the size of each bucket.
+std::vector<std::int64_t> ParameterBuffers::place(
+    const std::vector<std::vector<models::Shard>>& stages) {
+  std::vector<std::int64_t> sizes;
+  for (const auto& shards : stages) {
+    bool closed = true;
+    int unit = -1;
+    for (const models::Shard& shard : shards) {
+      const bool new_unit = shard.units.front() != unit;
+      unit = shard.units.front();
+      closed = closed || shard.shared_by_stages;
+      if (closed || (new_unit && sizes.back() >= options_.bucket_elements)) sizes.push_back(0);
+      closed = shard.shared_by_stages;
+      const auto bucket = static_cast<int>(sizes.size()) - 1;
+      by_name_.emplace(shard.parameter.name, slots_.size());
+      slots_.push_back({.shard = shard, .bucket = bucket, .first = sizes.back()});
+      sizes.back() += shard.slice.size();
+      for (const int reader : shard.units) {
+        auto& buckets = buckets_of_unit_[reader];
+        if (std::ranges::find(buckets, bucket) == buckets.end()) buckets.push_back(bucket);
+      }
+    }
+  }
+  return sizes;
+}
+
+const std::vector<int>& ParameterBuffers::buckets_of_unit(int unit) const {
+  const auto found = buckets_of_unit_.find(unit);
+  expects(found != buckets_of_unit_.end(), "a unit of this rank");
+  return found->second;
 }
 
 Weight ParameterBuffers::find(const std::string& name) const {
   const Slot* slot = slot_of(name);
-  return slot ? window(*slot, {slot->parameter.rows, slot->parameter.columns}) : Weight();
+  return slot ? window(*slot, slot->shape()) : Weight();
 }
 
 Weight ParameterBuffers::weight(const std::string& name) const {
@@ -56,18 +85,18 @@ Weight ParameterBuffers::weight(const std::string& name) const {
 Weight ParameterBuffers::joined(const std::vector<std::string>& names) const {
   const Slot* first = slot_of(names.front());
   if (!first) return {};
-  Shape shape{0, first->parameter.columns};
-  if (!first->parameter.is_matrix()) shape = {1, 0};
+  const bool matrix = first->parameter().is_matrix();
+  Shape shape = matrix ? Shape{0, first->shape().columns} : Shape{1, 0};
   std::int64_t next = first->first;
   for (const std::string& name : names) {
     const Slot* slot = slot_of(name);
     expects(slot && slot->bucket == first->bucket && slot->first == next, "neighbors: " + name);
-    next += slot->parameter.size();
-    if (first->parameter.is_matrix()) {
-      expects(slot->parameter.columns == shape.columns, "equal columns: " + name);
-      shape.rows += slot->parameter.rows;
+    next += slot->size();
+    if (matrix) {
+      expects(slot->shape().columns == shape.columns, "equal columns: " + name);
+      shape.rows += slot->shape().rows;
     } else {
-      shape.columns += slot->parameter.columns;
+      shape.columns += slot->shape().columns;
     }
   }
   return window(*first, shape);

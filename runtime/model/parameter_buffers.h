@@ -1,12 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "kernels/backend.h"
-#include "models/parameters.h"
+#include "models/shards.h"
 
 namespace trireme::runtime {
 
@@ -20,8 +21,9 @@ struct Weight {
 };
 
 // The parameters and main gradients of a rank, laid out flat in buckets of whole units in the order
-// of the forward pass, so that a bucket is reduced, updated and gathered in one piece. Buckets are
-// padded with zeros until every one of `shards` ranks can own an equal part.
+// of the forward pass, so that a bucket is reduced, updated and gathered in one piece. A bucket
+// belongs to one stage, and what several stages share has one of its own. Buckets are padded with
+// zeros until every one of `shards` ranks can own an equal part.
 class ParameterBuffers {
  public:
   struct Options {
@@ -32,17 +34,23 @@ class ParameterBuffers {
 
   // Where a parameter lies.
   struct Slot {
-    models::Parameter parameter;
+    models::Shard shard;
     int bucket;
     std::int64_t first;  // element of the bucket
+
+    const models::Parameter& parameter() const { return shard.parameter; }
+    kernels::Shape shape() const { return {shard.slice.rows, shard.slice.columns}; }
+    std::int64_t size() const { return shard.slice.size(); }
   };
 
   ParameterBuffers(kernels::Backend& backend, kernels::Stream& stream,
-                   const std::vector<models::Parameter>& table, Options options);
+                   const std::vector<std::vector<models::Shard>>& stages, Options options);
 
   int buckets() const { return static_cast<int>(buckets_.size()); }
-  int bucket_of_unit(int unit) const { return bucket_of_unit_.at(static_cast<std::size_t>(unit)); }
-  int units() const { return static_cast<int>(bucket_of_unit_.size()); }
+  // Those that hold a parameter that `unit` reads, in order.
+  const std::vector<int>& buckets_of_unit(int unit) const;
+  // How many units read something of it.
+  int units_of_bucket(int bucket) const { return at(bucket).units; }
   kernels::View values(int bucket) const { return at(bucket).values; }        // (1, n)
   kernels::View gradients(int bucket) const { return at(bucket).gradients; }  // (1, n)
   const std::vector<Slot>& slots() const { return slots_; }
@@ -61,16 +69,18 @@ class ParameterBuffers {
  private:
   struct Bucket {
     kernels::Tensor values, gradients;
+    int units = 0;
   };
 
   const Bucket& at(int bucket) const { return buckets_.at(static_cast<std::size_t>(bucket)); }
+  std::vector<std::int64_t> place(const std::vector<std::vector<models::Shard>>& stages);
   Weight window(const Slot& slot, kernels::Shape shape) const;
   const Slot* slot_of(const std::string& name) const;
 
   Options options_;
   std::vector<Slot> slots_;
   std::unordered_map<std::string, std::size_t> by_name_;
-  std::vector<int> bucket_of_unit_;
+  std::map<int, std::vector<int>> buckets_of_unit_;
   std::vector<Bucket> buckets_;
 };
 

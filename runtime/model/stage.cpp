@@ -8,18 +8,13 @@ using kernels::Stream;
 using kernels::Tensor;
 using kernels::View;
 
-Stage::Stage(kernels::Backend& backend, Stream& stream, const ParameterBuffers& buffers,
-             const models::Shape& shape, StageLayers layers, std::int64_t sequence)
-    : layers_(layers), head_unit_(models::unit_count(shape) - 1) {
-  if (shape.family == models::Family::llama) {
-    rope_.emplace(backend, stream, shape, sequence, buffers.options().dtype);
-  }
-  if (layers.embedding) embedding_.emplace(backend, buffers, sequence);
-  const RopeTable* rope = rope_ ? &*rope_ : nullptr;
+Stage::Stage(const LayerContext& context, models::LayerRange layers)
+    : layers_(layers), head_unit_(models::unit_count(context.shape) - 1) {
+  if (layers.embedding) embedding_.emplace(context);
   for (int layer = layers.first; layer < layers.first + layers.count; ++layer) {
-    blocks_.emplace_back(backend, buffers, layer, shape, rope, sequence);
+    blocks_.emplace_back(context, layer);
   }
-  if (layers.head) head_.emplace(backend, buffers, shape);
+  if (layers.head) head_.emplace(context);
 }
 
 Tensor Stage::forward(Stream& stream, Tensor x, const MicroBatch& batch, Saved& saved,

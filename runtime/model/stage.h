@@ -5,19 +5,11 @@
 #include <optional>
 #include <vector>
 
+#include "models/split.h"
 #include "runtime/model/block.h"
 #include "runtime/model/vocabulary.h"
 
 namespace trireme::runtime {
-
-// Consecutive layers, with the embedding before the first and the head behind the last of the
-// model.
-struct StageLayers {
-  int first = 0;
-  int count = 0;
-  bool embedding = false;
-  bool head = false;
-};
 
 // One micro-batch as a stage sees it; its memory must stay until the micro-batch is through.
 struct MicroBatch {
@@ -39,8 +31,7 @@ class Stage {
     kernels::Tensor d_embedding;
   };
 
-  Stage(kernels::Backend& backend, kernels::Stream& stream, const ParameterBuffers& buffers,
-        const models::Shape& shape, StageLayers layers, std::int64_t sequence);
+  Stage(const LayerContext& context, models::LayerRange layers);
 
   // `x` is what the stage below returned, nothing for the embedding. Returns what the stage above
   // is given, nothing after the head. Calls `before_unit` before reading a unit's parameters.
@@ -67,9 +58,8 @@ class Stage {
  private:
   int unit_of(std::size_t block) const { return layers_.first + static_cast<int>(block) + 1; }
 
-  StageLayers layers_;
+  models::LayerRange layers_;
   int head_unit_;
-  std::optional<RopeTable> rope_;
   std::optional<TokenEmbedding> embedding_;
   std::vector<Block> blocks_;
   std::optional<Head> head_;

@@ -9,12 +9,29 @@ using kernels::Stream;
 using kernels::Tensor;
 using kernels::View;
 
-TokenEmbedding::TokenEmbedding(kernels::Backend& backend, const ParameterBuffers& buffers,
-                               std::int64_t sequence)
-    : backend_(backend),
-      table_(buffers.weight("model.embed_tokens.weight")),
-      positions_(buffers.find("model.embed_positions.weight")),
-      sequence_(sequence) {}
+namespace {
+
+// The first row of a sliced table.
+std::int64_t first_row(const LayerContext& context, const std::string& name) {
+  for (const auto& slot : context.buffers.slots()) {
+    if (slot.parameter().name == name) return slot.shard.slice.first_row;
+  }
+  return 0;
+}
+
+std::string output_table(const models::Shape& shape) {
+  return shape.tie_word_embeddings ? models::kEmbeddingTable : "lm_head.weight";
+}
+
+}  // namespace
+
+TokenEmbedding::TokenEmbedding(const LayerContext& context)
+    : backend_(context.backend),
+      ranks_(context.ranks),
+      table_(context.buffers.weight(models::kEmbeddingTable)),
+      positions_(context.added_to_sum("model.embed_positions.weight")),
+      sequence_(context.sequence),
+      first_id_(first_row(context, models::kEmbeddingTable)) {}
 
 Tensor TokenEmbedding::forward(Stream& stream, View tokens) const {
   Tensor out = backend_.allocate(stream, {tokens.rows, table_.value.columns}, table_.value.dtype,
@@ -23,35 +40,38 @@ Tensor TokenEmbedding::forward(Stream& stream, View tokens) const {
                                           .table = table_.value,
                                           .positions = positions_.value,
                                           .out = out,
-                                          .sequence = sequence_});
-  return out;
+                                          .sequence = sequence_,
+                                          .first_id = first_id_});
+  return ranks_.sum(stream, std::move(out));
 }
 
 void TokenEmbedding::backward_weight(Stream& stream, View tokens, View d_out) const {
+  const auto d_all = ranks_.gather(stream, d_out);
   backend_.run(stream, kernels::EmbeddingBackward{.ids = tokens,
-                                                  .d_out = d_out,
+                                                  .d_out = d_all.all,
                                                   .d_table = table_.gradient,
                                                   .d_positions = positions_.gradient,
-                                                  .sequence = sequence_});
+                                                  .sequence = sequence_,
+                                                  .first_id = first_id_});
 }
 
-Head::Head(kernels::Backend& backend, const ParameterBuffers& buffers, const models::Shape& shape)
-    : backend_(backend),
-      norm_(backend, buffers, "model.norm", shape),
-      projection_(backend,
-                  buffers.weight(shape.tie_word_embeddings ? "model.embed_tokens.weight"
-                                                           : "lm_head.weight"),
-                  Weight()) {}
+Head::Head(const LayerContext& context)
+    : backend_(context.backend),
+      ranks_(context.ranks),
+      norm_(context, "model.norm"),
+      projection_(context.backend, context.buffers.weight(output_table(context.shape)), Weight()),
+      first_id_(first_row(context, output_table(context.shape))) {}
 
 void Head::forward(Stream& stream, Tensor x, const Target& target, Saved& saved) const {
   saved.normalized = norm_.forward(stream, x, View(), saved.norm).out;
   saved.x = std::move(x);
-  saved.d_logits = projection_.forward(stream, saved.normalized);
+  saved.d_logits = projection_.forward(stream, ranks_.gather(stream, saved.normalized).all);
   cross_entropy(stream, saved.d_logits, target, /*with_gradient=*/true);
 }
 
 Tensor Head::backward_input(Stream& stream, Saved& saved) const {
-  const Tensor d_normalized = projection_.backward_input(stream, saved.d_logits);
+  const Tensor d_normalized =
+      ranks_.sum(stream, projection_.backward_input(stream, saved.d_logits));
   Tensor d_x = norm_.backward(stream, saved.x, d_normalized, View(), saved.norm);
   saved.x.reset();
   saved.norm = {};
@@ -59,34 +79,44 @@ Tensor Head::backward_input(Stream& stream, Saved& saved) const {
 }
 
 void Head::backward_weight(Stream& stream, Saved saved) const {
-  projection_.backward_weight(stream, saved.normalized, saved.d_logits);
+  projection_.backward_weight(stream, ranks_.gather(stream, saved.normalized).all, saved.d_logits);
 }
 
 void Head::evaluate(Stream& stream, Tensor x, const Target& target) const {
   Norm::Saved statistics;
   const Tensor normalized = norm_.forward(stream, x, View(), statistics).out;
-  const Tensor logits = projection_.forward(stream, normalized);
+  const Tensor logits = projection_.forward(stream, ranks_.gather(stream, normalized).all);
   cross_entropy(stream, logits, target, /*with_gradient=*/false);
 }
 
 void Head::cross_entropy(Stream& stream, View logits, const Target& target,
                          bool with_gradient) const {
-  const auto column = [&] {
-    return backend_.allocate(stream, {logits.rows, 1}, kernels::accumulator_of(logits.dtype),
-                             Category::activations);
+  const std::int64_t tokens = logits.rows;
+  const Tensor found = backend_.allocate(
+      stream, {3, tokens}, kernels::accumulator_of(logits.dtype), Category::activations);
+  const auto column = [&](std::int64_t i) {
+    return found.view().row_range(i, 1).reshaped({tokens, 1});
   };
-  const Tensor maximum = column(), sum_exp = column(), target_logit = column();
+  const View maximum = column(0), sum_exp = column(1), target_logit = column(2);
   backend_.run(stream, kernels::CrossEntropyStatistics{.logits = logits,
                                                        .targets = target.tokens,
                                                        .maximum = maximum,
                                                        .sum_exp = sum_exp,
-                                                       .target_logit = target_logit});
+                                                       .target_logit = target_logit,
+                                                       .first_id = first_id_});
+  if (const Tensor parts = ranks_.gather_parts(stream, found)) {
+    backend_.run(stream, kernels::MergeStatistics{.parts = parts,
+                                                  .maximum = maximum,
+                                                  .sum_exp = sum_exp,
+                                                  .target_logit = target_logit});
+  }
   backend_.run(stream, kernels::CrossEntropy{.logits = logits,
                                              .targets = target.tokens,
                                              .maximum = maximum,
                                              .sum_exp = sum_exp,
                                              .target_logit = target_logit,
                                              .loss = target.loss,
+                                             .first_id = first_id_,
                                              .gradient_scale = target.gradient_scale,
                                              .with_gradient = with_gradient});
 }

@@ -1,18 +1,19 @@
 #pragma once
 
 #include "kernels/backend.h"
-#include "models/shape.h"
+#include "runtime/model/layer_context.h"
 #include "runtime/model/linear.h"
 #include "runtime/model/norm.h"
 
 namespace trireme::runtime {
 
-// Tokens in, vectors out: the first unit of a model.
+// Tokens in, vectors out: the first unit of a model. Tensor-parallel ranks have a share of the
+// vocabulary each.
 class TokenEmbedding {
  public:
-  TokenEmbedding(kernels::Backend& backend, const ParameterBuffers& buffers, std::int64_t sequence);
+  explicit TokenEmbedding(const LayerContext& context);
 
-  // tokens is (tokens, 1) of int32.
+  // tokens is (tokens, 1) of int32: all of them. Returns the vectors of this rank's tokens.
   kernels::Tensor forward(kernels::Stream& stream, kernels::View tokens) const;
 
   // There is no input gradient: nothing is below.
@@ -20,8 +21,9 @@ class TokenEmbedding {
 
  private:
   kernels::Backend& backend_;
+  const TensorParallel& ranks_;
   Weight table_, positions_;  // positions are nothing when they are rotary
-  std::int64_t sequence_;
+  std::int64_t sequence_, first_id_;
 };
 
 // What a micro-batch's loss is measured against and added to.
@@ -32,7 +34,8 @@ struct Target {
 };
 
 // Vectors in, loss out: the last unit of a model, the final norm, the output projection and the
-// cross-entropy. Tied embeddings share the embedding's table.
+// cross-entropy. Tied embeddings share the embedding's table. Tensor-parallel ranks have a share of
+// the vocabulary each, and all find the same loss.
 class Head {
  public:
   // What one micro-batch leaves behind. d_logits is known as soon as the loss is.
@@ -41,7 +44,7 @@ class Head {
     Norm::Saved norm;
   };
 
-  Head(kernels::Backend& backend, const ParameterBuffers& buffers, const models::Shape& shape);
+  explicit Head(const LayerContext& context);
 
   void forward(kernels::Stream& stream, kernels::Tensor x, const Target& target,
                Saved& saved) const;
@@ -56,8 +59,10 @@ class Head {
                      bool with_gradient) const;
 
   kernels::Backend& backend_;
+  const TensorParallel& ranks_;
   Norm norm_;
   Linear projection_;
+  std::int64_t first_id_;
 };
 
 }  // namespace trireme::runtime

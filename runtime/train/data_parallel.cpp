@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "kernels/check.h"
-#include "models/random.h"
 
 namespace trireme::runtime {
 
@@ -15,31 +14,98 @@ using kernels::Stream;
 using kernels::Tensor;
 using kernels::View;
 
+namespace {
+
+// Neighbors become one view.
+void append(std::vector<View>& views, View bucket, std::int64_t first, std::int64_t count) {
+  const View view = bucket.column_range(first, count);
+  if (!views.empty()) {
+    View& last = views.back();
+    const auto* end = static_cast<const std::byte*>(last.data) + last.bytes();
+    if (end == view.data) {
+      last = View(last.data, {1, last.columns + count}, last.dtype);
+      return;
+    }
+  }
+  views.push_back(view);
+}
+
+}  // namespace
+
+ParameterGroups make_parameter_groups(const Mesh& mesh, int key_value_heads, bool has_end) {
+  Communicator& tensor = mesh.group(Axis::tensor);
+  Communicator& pipeline = mesh.group(Axis::pipeline);
+  const int copies = std::max(1, tensor.size() / key_value_heads);
+  return {.data = mesh.group(Axis::data).split(0, "data"),
+          .tensor = tensor.split(0, "tensor gradients"),
+          .copies = tensor.split(tensor.rank() / copies, "key and value heads"),
+          .ends = pipeline.split(has_end ? 0 : 1 + pipeline.rank(), "tied embeddings"),
+          .world = mesh.world().split(0, "totals")};
+}
+
 DataParallel::DataParallel(kernels::Backend& backend, Stream& compute, ParameterBuffers& buffers,
-                           Communicator& group, DataParallelOptions options)
+                           ParameterGroups groups, DataParallelOptions options)
     : backend_(backend),
       compute_(compute),
       buffers_(buffers),
-      group_(group),
+      groups_(std::move(groups)),
       options_(options),
       communication_(backend.make_stream()),
       buckets_(static_cast<std::size_t>(buffers.buckets())),
       totals_(backend.allocate(compute, {1, 3}, Dtype::f64, Category::workspace)) {
-  kernels::expects(buffers.options().shards == group.size(), "buffers padded for the group");
+  const Communicator& data = *groups_.data;
+  kernels::expects(buffers.options().shards == data.size(), "buffers padded for the group");
   for (int b = 0; b < buffers.buckets(); ++b) {
     Bucket& bucket = buckets_[static_cast<std::size_t>(b)];
     bucket.values = buffers.values(b);
     bucket.gradients = buffers.gradients(b);
+    bucket.units = buffers.units_of_bucket(b);
     const std::int64_t count =
-        sharded() ? bucket.values.columns / group.size() : bucket.values.columns;
-    const std::int64_t first = sharded() ? count * group.rank() : 0;
+        sharded() ? bucket.values.columns / data.size() : bucket.values.columns;
+    const std::int64_t first = sharded() ? count * data.rank() : 0;
     bucket.owned_values = bucket.values.column_range(first, count);
     bucket.owned_gradients = bucket.gradients.column_range(first, count);
     bucket.optimizer = std::make_unique<optim::AdamW>(backend, compute, bucket.owned_values,
                                                       segments(b, first, count), options.adamw);
+    describe(b);
   }
-  for (int unit = 0; unit < buffers.units(); ++unit) {
-    ++buckets_[static_cast<std::size_t>(buffers.bucket_of_unit(unit))].units;
+}
+
+DataParallel::Sharing DataParallel::sharing_of(const models::Shard& shard) const {
+  if (shard.slice.copies == 1) return Sharing::none;
+  if (shard.parameter.sharding != models::Sharding::replicated) return Sharing::copies;
+  const bool by_tokens =
+      options_.sequence_parallel && shard.parameter.reader == models::Reader::every_rank;
+  return by_tokens || shard.parameter.reader == models::Reader::first_rank ? Sharing::tensor
+                                                                           : Sharing::none;
+}
+
+// What of a bucket is summed among whom, and what of it counts in the norm here.
+void DataParallel::describe(int b) {
+  Bucket& bucket = buckets_[static_cast<std::size_t>(b)];
+  // Each element is counted by one rank: its owner, or with whole copies the one whose turn it is.
+  const std::int64_t part = bucket.gradients.columns / groups_.data->size();
+  const std::int64_t begin = part * groups_.data->rank();
+  for (const auto& slot : buffers_.slots()) {
+    if (slot.bucket != b) continue;
+    bucket.among_ends |= slot.shard.shared_by_stages;
+    const Sharing sharing = sharing_of(slot.shard);
+    if (sharing != Sharing::none) {
+      auto& shared = sharing == Sharing::tensor ? bucket.among_tensor : bucket.among_copies;
+      append(shared.parts, bucket.gradients, slot.first, slot.size());
+    }
+    const std::int64_t first = std::max(slot.first, begin);
+    const std::int64_t last = std::min(slot.first + slot.size(), begin + part);
+    if (slot.shard.is_counted && first < last) {
+      append(bucket.counted, bucket.gradients, first, last - first);
+    }
+  }
+  for (SharedGradients* shared : {&bucket.among_tensor, &bucket.among_copies}) {
+    std::int64_t size = 0;
+    for (const View& view : shared->parts) size += view.columns;
+    if (size == 0) continue;
+    shared->packed =
+        backend_.allocate(compute_, {1, size}, bucket.gradients.dtype, Category::workspace);
   }
 }
 
@@ -49,15 +115,15 @@ void DataParallel::initialize(std::uint64_t seed) {
     std::vector<float> values(static_cast<std::size_t>(bucket.values.columns), 0.0f);
     for (const auto& slot : buffers_.slots()) {
       if (slot.bucket != static_cast<int>(b)) continue;
-      const auto size = static_cast<std::size_t>(slot.parameter.size());
-      models::initial_values(slot.parameter, seed, 0,
-                             std::span(values).subspan(static_cast<std::size_t>(slot.first), size));
+      models::initial_values(slot.parameter(), slot.shard.slice, seed,
+                             std::span(values).subspan(static_cast<std::size_t>(slot.first),
+                                                       static_cast<std::size_t>(slot.size())));
     }
     const Tensor exact =
         backend_.allocate(compute_, bucket.values.shape(), Dtype::f32, Category::workspace);
     backend_.upload(compute_, std::as_bytes(std::span(values)), exact);
     backend_.run(compute_, kernels::Convert{.x = exact, .out = bucket.values});
-    const std::int64_t first = sharded() ? bucket.owned_values.columns * group_.rank() : 0;
+    const std::int64_t first = sharded() ? bucket.owned_values.columns * groups_.data->rank() : 0;
     backend_.run(compute_, kernels::Convert{
                                .x = exact.view().column_range(first, bucket.owned_values.columns),
                                .out = bucket.optimizer->master()});
@@ -66,8 +132,10 @@ void DataParallel::initialize(std::uint64_t seed) {
 }
 
 void DataParallel::before_unit(int unit) {
-  Bucket& bucket = buckets_[static_cast<std::size_t>(buffers_.bucket_of_unit(unit))];
-  if (bucket.gathered) compute_.wait_for(std::exchange(bucket.gathered, nullptr));
+  for (const int b : buffers_.buckets_of_unit(unit)) {
+    Bucket& bucket = buckets_[static_cast<std::size_t>(b)];
+    if (bucket.gathered) compute_.wait_for(std::exchange(bucket.gathered, nullptr));
+  }
 }
 
 void DataParallel::begin_step() {
@@ -78,21 +146,52 @@ void DataParallel::begin_step() {
 }
 
 void DataParallel::gradients_complete(int unit) {
-  Bucket& bucket = buckets_[static_cast<std::size_t>(buffers_.bucket_of_unit(unit))];
-  if (++bucket.complete == bucket.units) reduce(bucket);
+  for (const int b : buffers_.buckets_of_unit(unit)) {
+    Bucket& bucket = buckets_[static_cast<std::size_t>(b)];
+    // What the ends of the pipeline share waits for the later of them: at the end of the step, so
+    // that nothing waits behind it.
+    if (++bucket.complete == bucket.units && !bucket.among_ends) reduce(bucket);
+  }
+}
+
+void DataParallel::sum(const SharedGradients& shared, Communicator& group) {
+  if (shared.parts.empty()) return;
+  const View packed = shared.packed;
+  const auto for_parts = [&](const auto& visit) {
+    std::int64_t first = 0;
+    for (const View& view : shared.parts) {
+      visit(view, packed.column_range(first, view.columns));
+      first += view.columns;
+    }
+  };
+  for_parts([&](View part, View place) {
+    backend_.run(*communication_, kernels::Convert{.x = part, .out = place});
+  });
+  group.all_reduce(*communication_, packed, Reduction::sum);
+  for_parts([&](View part, View place) {
+    backend_.run(*communication_, kernels::Convert{.x = place, .out = part});
+  });
 }
 
 void DataParallel::reduce(Bucket& bucket) {
-  if (group_.size() == 1) return;
   communication_->wait_for(compute_);
+  sum(bucket.among_tensor, *groups_.tensor);
+  sum(bucket.among_copies, *groups_.copies);
+  if (bucket.among_ends) {
+    groups_.ends->all_reduce(*communication_, bucket.gradients, Reduction::sum);
+  }
+  if (groups_.data->size() == 1) return;
   if (sharded()) {
-    group_.reduce_scatter(*communication_, bucket.gradients, bucket.owned_gradients);
+    groups_.data->reduce_scatter(*communication_, bucket.gradients, bucket.owned_gradients);
   } else {
-    group_.all_reduce(*communication_, bucket.gradients, Reduction::sum);
+    groups_.data->all_reduce(*communication_, bucket.gradients, Reduction::sum);
   }
 }
 
 Totals DataParallel::reduce_totals(View loss, bool stop) {
+  for (Bucket& bucket : buckets_) {
+    if (bucket.among_ends) reduce(bucket);
+  }
   compute_.wait_for(*communication_);
   const View totals = totals_;
   backend_.run(compute_, kernels::Convert{.x = loss, .out = totals.column_range(0, 1)});
@@ -100,11 +199,9 @@ Totals DataParallel::reduce_totals(View loss, bool stop) {
   backend_.run(compute_,
                kernels::Fill{.out = totals.column_range(2, 1), .value = stop ? 1.0 : 0.0});
   for (const Bucket& bucket : buckets_) {
-    // Each element is counted by one rank: the owner, or with whole copies the one whose turn it
-    // is.
-    const std::int64_t part = bucket.gradients.columns / group_.size();
-    const View counted = bucket.gradients.column_range(part * group_.rank(), part);
-    backend_.run(compute_, kernels::SquaredNorm{.x = counted, .out = totals.column_range(1, 1)});
+    for (const View& counted : bucket.counted) {
+      backend_.run(compute_, kernels::SquaredNorm{.x = counted, .out = totals.column_range(1, 1)});
+    }
   }
   const auto [total_loss, squared_norm, stops] = sum_over_ranks();
   return {.loss = total_loss, .squared_norm = squared_norm, .stop = stops > 0};
@@ -119,7 +216,9 @@ double DataParallel::reduce_loss(View loss) {
 
 std::array<double, 3> DataParallel::sum_over_ranks() {
   communication_->wait_for(compute_);
-  if (group_.size() > 1) group_.all_reduce(*communication_, totals_, Reduction::sum);
+  if (groups_.world->size() > 1) {
+    groups_.world->all_reduce(*communication_, totals_, Reduction::sum);
+  }
   std::array<double, 3> sums = {};
   backend_.download(*communication_, totals_, std::as_writable_bytes(std::span(sums)));
   // The computation first: if both failed, the communication failed because of it.
@@ -133,7 +232,7 @@ void DataParallel::update(double learning_rate, double gradient_scale, std::int6
     bucket.optimizer->update(compute_, bucket.owned_gradients, learning_rate, gradient_scale, step);
     if (!sharded()) continue;
     communication_->wait_for(compute_);
-    group_.all_gather(*communication_, bucket.owned_values, bucket.values);
+    groups_.data->all_gather(*communication_, bucket.owned_values, bucket.values);
     bucket.gathered = communication_->record();
   }
 }
@@ -149,9 +248,9 @@ std::vector<optim::Segment> DataParallel::segments(int bucket, std::int64_t firs
   for (const auto& slot : buffers_.slots()) {
     if (slot.bucket != bucket) continue;
     const std::int64_t begin = std::max(slot.first, first);
-    const std::int64_t end = std::min(slot.first + slot.parameter.size(), first + count);
+    const std::int64_t end = std::min(slot.first + slot.size(), first + count);
     if (begin >= end) continue;
-    const bool decays = slot.parameter.decays();
+    const bool decays = slot.parameter().decays();
     if (!found.empty() && found.back().decays == decays) {
       found.back().count += end - begin;
     } else {

@@ -6,15 +6,31 @@
 #include <vector>
 
 #include "optim/adamw.h"
-#include "runtime/comm/communicator.h"
+#include "runtime/comm/mesh.h"
 #include "runtime/model/parameter_buffers.h"
 
 namespace trireme::runtime {
+
+// Who else holds what this rank holds. The groups are used for this alone: nothing else runs on
+// them at the same time.
+struct ParameterGroups {
+  std::unique_ptr<Communicator> data;    // the same slices, other samples
+  std::unique_ptr<Communicator> tensor;  // all ranks that share the matrices
+  std::unique_ptr<Communicator> copies;  // of these, those with the same key and value heads
+  std::unique_ptr<Communicator> ends;    // the stages with a tied table
+  std::unique_ptr<Communicator> world;   // everybody, for totals
+};
+
+// Collective over the world of `mesh`. `has_end`: this rank holds the embedding or the head.
+ParameterGroups make_parameter_groups(const Mesh& mesh, int key_value_heads, bool has_end);
 
 struct DataParallelOptions {
   // 1: each rank keeps the optimizer state of, and updates, its part of every bucket (ZeRO-1,
   // Rajbhandari et al. 2019, https://arxiv.org/abs/1910.02054). 0: every rank updates everything.
   int zero_stage = 1;
+  // Tensor-parallel ranks share the tokens between the matrices, so each knows a part of the
+  // gradients of what all of them hold.
+  bool sequence_parallel = false;
   optim::AdamWOptions adamw;
 };
 
@@ -25,16 +41,17 @@ struct Totals {
   bool stop = false;        // some rank wants to stop
 };
 
-// Replicas of the model that see different samples: sums their gradients and shares out the
-// update. A bucket is reduced as soon as its last gradient is there, while the backward pass goes
-// on; updated parameters are gathered while the next forward pass begins, which waits bucket by
-// bucket. Communication runs on a stream of its own.
+// From the gradients of a step to new parameters, on ranks that hold the same parameters: replicas
+// of the model that see different samples, and what tensor-parallel ranks or the two ends of the
+// pipeline hold in common. Sums their gradients and shares out the update. A bucket is reduced as
+// soon as its last gradient is there, while the backward pass goes on; updated parameters are
+// gathered while the next forward pass begins, which waits bucket by bucket. Communication runs on
+// a stream of its own.
 class DataParallel {
  public:
-  // Collective over `group`, the ranks that hold the same parameters. `buffers` must be padded for
-  // the size of the group.
+  // `buffers` must be padded for the size of the data-parallel group.
   DataParallel(kernels::Backend& backend, kernels::Stream& compute, ParameterBuffers& buffers,
-               Communicator& group, DataParallelOptions options);
+               ParameterGroups groups, DataParallelOptions options);
 
   // Sets every parameter from its global name and index. Done on return.
   void initialize(std::uint64_t seed);
@@ -49,7 +66,7 @@ class DataParallel {
   void gradients_complete(int unit);
 
   // After the last unit: waits until the totals of all ranks are known. `loss` is (1, 1) of f64,
-  // this rank's sum, complete on `compute`.
+  // this rank's sum, complete on `compute`; zero where another rank has the same loss.
   Totals reduce_totals(kernels::View loss, bool stop);
 
   // The sum of every rank's `loss`, (1, 1) of f64, complete on `compute`. Collective; blocks.
@@ -61,27 +78,39 @@ class DataParallel {
   // Blocks until the parameters of the last update are everywhere on this rank.
   void synchronize();
 
-  Communicator& group() const { return group_; }
-
  private:
+  // Gradients in a bucket of which each of several ranks has a part.
+  struct SharedGradients {
+    std::vector<kernels::View> parts;
+    kernels::Tensor packed;  // (1, n): one message for all of them
+  };
+
   struct Bucket {
     kernels::View values, gradients;              // whole, (1, n)
     kernels::View owned_values, owned_gradients;  // what this rank updates
+    SharedGradients among_tensor, among_copies;
+    bool among_ends = false;
+    std::vector<kernels::View> counted;  // gradients in this rank's part of the norm
     std::unique_ptr<optim::AdamW> optimizer;
     int units = 0;
     int complete = 0;
     std::shared_ptr<const kernels::Event> gathered;  // of the last update; shared with streams
   };
 
+  enum class Sharing { none, tensor, copies };
+
+  Sharing sharing_of(const models::Shard& shard) const;
+  void describe(int bucket);
+  void sum(const SharedGradients& shared, Communicator& group);
   void reduce(Bucket& bucket);
   std::array<double, 3> sum_over_ranks();
   std::vector<optim::Segment> segments(int bucket, std::int64_t first, std::int64_t count) const;
-  bool sharded() const { return options_.zero_stage == 1 && group_.size() > 1; }
+  bool sharded() const { return options_.zero_stage == 1 && groups_.data->size() > 1; }
 
   kernels::Backend& backend_;
   kernels::Stream& compute_;
   ParameterBuffers& buffers_;
-  Communicator& group_;
+  ParameterGroups groups_;
   DataParallelOptions options_;
   std::unique_ptr<kernels::Stream> communication_;
   std::vector<Bucket> buckets_;

@@ -4,9 +4,11 @@
 #include <vector>
 
 #include "optim/gradient_scale.h"
-#include "runtime/model/stage.h"
+#include "runtime/model/rank_model.h"
+#include "runtime/pipeline/executor.h"
 #include "runtime/train/batches.h"
 #include "runtime/train/data_parallel.h"
+#include "runtime/train/model_passes.h"
 
 namespace trireme::runtime {
 
@@ -22,11 +24,20 @@ struct StepResult {
 // One training step: forward and backward of every micro-batch, reduce, clip, update.
 class TrainingStep {
  public:
-  TrainingStep(kernels::Backend& backend, kernels::Stream& compute, const Stage& stage,
-               DataParallel& data_parallel, double clip_norm, optim::LossScale loss_scale);
+  // What a step runs on; all of it is borrowed.
+  struct Parts {
+    kernels::Backend& backend;
+    kernels::Stream& compute;
+    const RankModel& model;
+    DataParallel& data_parallel;
+    Executor& training;    // of a program with as many micro-batches as a step has
+    Executor& evaluation;  // of the same, with forward passes only
+  };
 
-  // The samples from `first_sample`. Collective over the data-parallel group. Blocks until the
-  // result is known; the update may still be on its way.
+  TrainingStep(Parts parts, double clip_norm, optim::LossScale loss_scale);
+
+  // The samples from `first_sample`. Collective over the world. Blocks until the result is known;
+  // the update may still be on its way.
   StepResult run(const Batches& batches, std::int64_t first_sample, double learning_rate,
                  bool stop);
 
@@ -37,23 +48,9 @@ class TrainingStep {
   std::int64_t updates() const { return updates_; }
 
  private:
-  // A micro-batch on its way: its host memory must outlive the copy to the device.
-  struct Loaded {
-    HostBatch host;
-    kernels::Tensor tokens, targets;
-  };
+  void sum_losses(const LoadedBatches& batches);
 
-  Loaded load(HostBatch host);
-  MicroBatch micro_batch(const Loaded& loaded, double gradient_scale) const;
-  void clear_loss();
-  UnitCallback gather() {
-    return [this](int unit) { data_parallel_.before_unit(unit); };
-  }
-
-  kernels::Backend& backend_;
-  kernels::Stream& compute_;
-  const Stage& stage_;
-  DataParallel& data_parallel_;
+  Parts parts_;
   double clip_norm_;
   optim::LossScale loss_scale_;
   kernels::Tensor loss_;

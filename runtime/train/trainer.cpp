@@ -1,34 +1,77 @@
 #include "runtime/train/trainer.h"
 
 #include <chrono>
+#include <utility>
+
+#include "schedules/passes.h"
 
 namespace trireme::runtime {
 
 Trainer::Trainer(kernels::Backend& backend, Communicator& world, const data::Sampler& train,
                  const data::Sampler* validation, TrainerOptions options)
     : backend_(backend),
-      options_(options),
-      mesh_(world, options.mesh),
+      options_(std::move(options)),
+      mesh_(world, options_.mesh),
       compute_(backend.make_stream()),
       train_(train, split()) {
-  Communicator& group = mesh_.group(Axis::data);
-  buffers_ = std::make_unique<ParameterBuffers>(
-      backend, *compute_, models::parameter_table(options.model),
-      ParameterBuffers::Options{.dtype = options.compute,
-                                .shards = group.size(),
-                                .bucket_elements = options.bucket_elements});
-  data_parallel_ =
-      std::make_unique<DataParallel>(backend, *compute_, *buffers_, group, options.data_parallel);
-  data_parallel_->initialize(options.seed);
-  const StageLayers whole{.first = 0,
-                          .count = static_cast<int>(options.model.num_hidden_layers),
-                          .embedding = true,
-                          .head = true};
-  stage_ = std::make_unique<Stage>(backend, *compute_, *buffers_, options.model, whole,
-                                   options.sequence_length);
-  step_ = std::make_unique<TrainingStep>(backend, *compute_, *stage_, *data_parallel_,
-                                         options.clip_norm, options.loss_scale);
+  build(own_stages());
   if (validation) validation_.emplace(*validation, split());
+}
+
+std::map<int, models::LayerRange> Trainer::own_stages() const {
+  std::map<int, models::LayerRange> stages;
+  for (int stage = 0; stage < options_.schedule.placement.stages; ++stage) {
+    if (options_.schedule.rank_of(stage, 0) != mesh_.coordinate(Axis::pipeline)) continue;
+    stages.emplace(stage, options_.stages.at(static_cast<std::size_t>(stage)));
+  }
+  return stages;
+}
+
+void Trainer::build(std::map<int, models::LayerRange> stages) {
+  Communicator& tensor = mesh_.group(Axis::tensor);
+  Communicator& pipeline = mesh_.group(Axis::pipeline);
+  models::UnitsByStage units;
+  bool has_end = false;
+  for (const auto& [number, layers] : stages) {
+    units.push_back(models::units_of(options_.model, layers));
+    has_end |= layers.embedding || layers.head;
+  }
+  buffers_ = std::make_unique<ParameterBuffers>(
+      backend_, *compute_,
+      models::shards_of(options_.model, units, tensor.rank(), tensor.size()),
+      ParameterBuffers::Options{.dtype = options_.compute,
+                                .shards = mesh_.shape().size(Axis::data),
+                                .bucket_elements = options_.bucket_elements});
+  model_ = std::make_unique<RankModel>(
+      backend_, *compute_, *buffers_,
+      RankModel::Options{.shape = options_.model,
+                         .stages = std::move(stages),
+                         .sequence = options_.sequence_length,
+                         .tensor = &tensor,
+                         .sequence_parallel = options_.sequence_parallel});
+  DataParallelOptions data_parallel = options_.data_parallel;
+  data_parallel.sequence_parallel = options_.sequence_parallel;
+  data_parallel_ = std::make_unique<DataParallel>(
+      backend_, *compute_, *buffers_,
+      make_parameter_groups(mesh_, static_cast<int>(options_.model.num_key_value_heads), has_end),
+      data_parallel);
+  data_parallel_->initialize(options_.seed);
+  const std::int64_t tokens = options_.micro_batch * options_.sequence_length;
+  const Executor::MessageFormat message{
+      .shape = {model_->ranks().local_tokens(tokens), options_.model.hidden_size},
+      .dtype = options_.compute};
+  training_ = std::make_unique<Executor>(backend_, *compute_, schedules::lower(options_.schedule),
+                                         pipeline, message);
+  evaluation_ = std::make_unique<Executor>(
+      backend_, *compute_, schedules::lower(schedules::forward_only(options_.schedule)), pipeline,
+      message);
+  step_ = std::make_unique<TrainingStep>(TrainingStep::Parts{.backend = backend_,
+                                                             .compute = *compute_,
+                                                             .model = *model_,
+                                                             .data_parallel = *data_parallel_,
+                                                             .training = *training_,
+                                                             .evaluation = *evaluation_},
+                                         options_.clip_norm, options_.loss_scale);
 }
 
 Outcome Trainer::run(const TrainerObserver& observer, const std::atomic<bool>& stop) {

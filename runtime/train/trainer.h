@@ -17,6 +17,10 @@ namespace trireme::runtime {
 struct TrainerOptions {
   models::Shape model;
   MeshShape mesh;
+  // For as many ranks as the pipeline has and as many micro-batches as a step has on each replica.
+  schedules::Schedule schedule;
+  std::vector<models::LayerRange> stages;  // of the schedule
+  bool sequence_parallel = true;           // where tensor-parallel ranks are several
   kernels::Dtype compute = kernels::Dtype::f32;
   std::int64_t sequence_length = 0;
   std::int64_t global_batch = 1;  // samples
@@ -63,9 +67,12 @@ class Trainer {
   Outcome run(const TrainerObserver& observer, const std::atomic<bool>& stop);
 
   const ParameterBuffers& parameters() const { return *buffers_; }
+  const Mesh& mesh() const { return mesh_; }
 
  private:
   BatchSplit split() const;
+  std::map<int, models::LayerRange> own_stages() const;
+  void build(std::map<int, models::LayerRange> stages);
   Outcome run_steps(const TrainerObserver& observer, const std::atomic<bool>& stop);
   void evaluate(std::int64_t step, const TrainerObserver& observer);
 
@@ -75,7 +82,8 @@ class Trainer {
   std::unique_ptr<kernels::Stream> compute_;
   std::unique_ptr<ParameterBuffers> buffers_;
   std::unique_ptr<DataParallel> data_parallel_;
-  std::unique_ptr<Stage> stage_;
+  std::unique_ptr<RankModel> model_;
+  std::unique_ptr<Executor> training_, evaluation_;
   std::unique_ptr<TrainingStep> step_;
   Batches train_;
   std::optional<Batches> validation_;

@@ -70,9 +70,9 @@ class LayerTest : public testing::Test {
                                const std::function<double()>& objective) {
     int found = 0;
     for (const auto& slot : buffers->slots()) {
-      if (!slot.parameter.name.starts_with(prefix)) continue;
-      const Weight weight = buffers->weight(slot.parameter.name);
-      expect_slope(weight.value, weight.gradient, objective, slot.parameter.name);
+      if (!slot.parameter().name.starts_with(prefix)) continue;
+      const Weight weight = buffers->weight(slot.parameter().name);
+      expect_slope(weight.value, weight.gradient, objective, slot.parameter().name);
       ++found;
     }
     EXPECT_GT(found, 0);
@@ -87,11 +87,26 @@ class FamilyTest : public LayerTest, public testing::WithParamInterface<models::
  protected:
   void SetUp() override {
     build(GetParam() == models::Family::llama ? test::tiny_llama() : test::tiny_gpt2());
+    if (shape.family == models::Family::llama) {
+      rope.emplace(*device.backend, *device.stream, shape, kSequence, Dtype::f64);
+    }
   }
+
+  LayerContext context() const {
+    return {.backend = *device.backend,
+            .buffers = *buffers,
+            .shape = shape,
+            .ranks = alone,
+            .rope = rope ? &*rope : nullptr,
+            .sequence = kSequence};
+  }
+
+  const TensorParallel alone{*device.backend};
+  std::optional<RopeTable> rope;
 };
 
 TEST_P(FamilyTest, NormGradients) {
-  const Norm norm(*device.backend, *buffers, "model.norm", shape);
+  const Norm norm(context(), "model.norm");
   const Tensor x = device.random({kTokens, shape.hidden_size}, Dtype::f64, 5);
   const auto objective = [&] {
     Norm::Saved saved;
@@ -105,9 +120,7 @@ TEST_P(FamilyTest, NormGradients) {
 }
 
 TEST_P(FamilyTest, AttentionGradients) {
-  const RopeTable rope(*device.backend, *device.stream, shape, kSequence, Dtype::f64);
-  const SelfAttention attention(*device.backend, *buffers, "model.layers.1.self_attn", shape,
-                                shape.family == models::Family::llama ? &rope : nullptr, kSequence);
+  const SelfAttention attention(context(), "model.layers.1.self_attn");
   const Tensor x = device.random({kTokens, shape.hidden_size}, Dtype::f64, 5);
   const auto objective = [&] {
     SelfAttention::Saved saved;
@@ -123,7 +136,7 @@ TEST_P(FamilyTest, AttentionGradients) {
 }
 
 TEST_P(FamilyTest, FeedForwardGradients) {
-  const FeedForward feed_forward(*device.backend, *buffers, "model.layers.1.mlp", shape);
+  const FeedForward feed_forward(context(), "model.layers.1.mlp");
   const Tensor x = device.random({kTokens, shape.hidden_size}, Dtype::f64, 5);
   const auto objective = [&] {
     FeedForward::Saved saved;
@@ -139,9 +152,7 @@ TEST_P(FamilyTest, FeedForwardGradients) {
 }
 
 TEST_P(FamilyTest, BlockGradients) {
-  const RopeTable rope(*device.backend, *device.stream, shape, kSequence, Dtype::f64);
-  const Block block(*device.backend, *buffers, 0, shape,
-                    shape.family == models::Family::llama ? &rope : nullptr, kSequence);
+  const Block block(context(), 0);
   const Tensor x = device.random({kTokens, shape.hidden_size}, Dtype::f64, 5);
   const auto objective = [&] {
     Block::Saved saved;
@@ -160,9 +171,8 @@ class WholeModelTest : public FamilyTest {
  protected:
   void SetUp() override {
     FamilyTest::SetUp();
-    const StageLayers whole{.first = 0, .count = 2, .embedding = true, .head = true};
-    stage =
-        std::make_unique<Stage>(*device.backend, *device.stream, *buffers, shape, whole, kSequence);
+    const models::LayerRange whole{.first = 0, .count = 2, .embedding = true, .head = true};
+    stage = std::make_unique<Stage>(context(), whole);
     batch = {.tokens = tokens, .target = {.tokens = targets, .loss = loss, .gradient_scale = 1}};
   }
 
@@ -246,10 +256,8 @@ TEST_P(WholeModelTest, TwoStagesGiveTheBitsOfOne) {
   for (int b = 0; b < buffers->buckets(); ++b)
     device.run(kernels::Fill{.out = buffers->gradients(b), .value = 0});
   device.assign(loss, {0});
-  const Stage lower(*device.backend, *device.stream, *buffers, shape,
-                    {.first = 0, .count = 1, .embedding = true}, kSequence);
-  const Stage upper(*device.backend, *device.stream, *buffers, shape,
-                    {.first = 1, .count = 1, .head = true}, kSequence);
+  const Stage lower(context(), {.first = 0, .count = 1, .embedding = true});
+  const Stage upper(context(), {.first = 1, .count = 1, .head = true});
   Stage::Saved below, above;
   upper.forward(*device.stream, lower.forward(*device.stream, {}, batch, below, [](int) {}), batch,
                 above, [](int) {});

@@ -45,18 +45,19 @@ class OracleTest : public testing::TestWithParam<const char*> {
     ASSERT_TRUE(file) << base;
     read_shape(golden["config"]);
     buffers = std::make_unique<ParameterBuffers>(*device.backend, *device.stream,
-                                                 models::parameter_table(shape),
+                                                 models::whole_model(shape),
                                                  ParameterBuffers::Options{});
     data_parallel = std::make_unique<DataParallel>(
-        *device.backend, *device.stream, *buffers, *world.front(),
+        *device.backend, *device.stream, *buffers,
+        make_parameter_groups(mesh, static_cast<int>(shape.num_key_value_heads), true),
         DataParallelOptions{
             .adamw = {.beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1}});
     for (const auto& slot : buffers->slots()) {
       std::vector<double> initial;
-      for (std::int64_t i = 0; i < slot.parameter.size(); ++i) {
-        initial.push_back(initial_value(slot.parameter, static_cast<std::uint64_t>(i)));
+      for (std::int64_t i = 0; i < slot.parameter().size(); ++i) {
+        initial.push_back(initial_value(slot.parameter(), static_cast<std::uint64_t>(i)));
       }
-      device.assign(buffers->weight(slot.parameter.name).value, initial);
+      device.assign(buffers->weight(slot.parameter().name).value, initial);
     }
   }
 
@@ -104,6 +105,7 @@ class OracleTest : public testing::TestWithParam<const char*> {
 
   test::Device device;
   std::vector<std::unique_ptr<Communicator>> world = make_local_world(1);
+  Mesh mesh{*world.front(), MeshShape()};
   json golden;
   std::vector<float> values;
   models::Shape shape;
@@ -112,8 +114,10 @@ class OracleTest : public testing::TestWithParam<const char*> {
 };
 
 TEST_P(OracleTest, LossGradientsAndFiveStepsAgreeWithPyTorch) {
-  const StageLayers whole{.first = 0, .count = 2, .embedding = true, .head = true};
-  const Stage stage(*device.backend, *device.stream, *buffers, shape, whole, 16);
+  const models::LayerRange whole{.first = 0, .count = 2, .embedding = true, .head = true};
+  const RankModel model(*device.backend, *device.stream, *buffers,
+                        {.shape = shape, .stages = {{0, whole}}, .sequence = 16});
+  const Stage& stage = model.stage(0);
   const auto loss = device.filled({1, 1}, Dtype::f64, 0);
   for (std::uint64_t step = 0; step < 5; ++step) {
     data_parallel->begin_step();

@@ -4,6 +4,7 @@
 
 #include <mutex>
 
+#include "schedules/generate.h"
 #include "tests/support/corpus.h"
 #include "tests/support/model.h"
 #include "tests/support/ranks.h"
@@ -17,6 +18,8 @@ TrainerOptions options_for(const models::Shape& shape, int ranks) {
   TrainerOptions options;
   options.model = shape;
   options.mesh.sizes[static_cast<std::size_t>(Axis::data)] = ranks;
+  options.schedule = schedules::one_f_one_b({.ranks = 1, .micro_batches = 12 / ranks});
+  options.stages = models::split_layers(shape, 1, 8);
   options.sequence_length = 8;
   options.global_batch = 12;
   options.micro_batch = 1;
@@ -63,7 +66,7 @@ Seen train(const test::Corpus& corpus, int ranks, const TrainerOptions& options,
     if (world.rank() == 0) seen.outcome = outcome;
     std::vector<double> all;
     for (const auto& slot : trainer.parameters().slots()) {
-      const auto values = device.values(trainer.parameters().weight(slot.parameter.name).value);
+      const auto values = device.values(trainer.parameters().weight(slot.parameter().name).value);
       all.insert(all.end(), values.begin(), values.end());
     }
     seen.parameters.push_back(all);
@@ -112,6 +115,7 @@ TEST_F(TrainerTest, MicroBatchSizeDoesNotChangeTheLosses) {
   auto options = options_for(test::tiny_llama(), 2);
   const Seen ones = train(corpus, 2, options);
   options.micro_batch = 3;
+  options.schedule = schedules::one_f_one_b({.ranks = 1, .micro_batches = 2});
   expect_close(train(corpus, 2, options).losses, ones.losses, 1e-5);
 }
 

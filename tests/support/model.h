@@ -45,13 +45,13 @@ inline std::unique_ptr<runtime::ParameterBuffers> random_parameters(Device& devi
                                                                     const models::Shape& shape,
                                                                     Dtype dtype) {
   auto buffers = std::make_unique<runtime::ParameterBuffers>(
-      *device.backend, *device.stream, models::parameter_table(shape),
+      *device.backend, *device.stream, models::whole_model(shape),
       runtime::ParameterBuffers::Options{.dtype = dtype, .bucket_elements = 1});
   unsigned seed = 1;
   for (const auto& slot : buffers->slots()) {
-    const View value = buffers->weight(slot.parameter.name).value;
+    const View value = buffers->weight(slot.parameter().name).value;
     auto values = Device::random_values(value.size(), ++seed);
-    for (double& v : values) v = slot.parameter.is_matrix() ? 0.4 * v : v + 0.5;
+    for (double& v : values) v = slot.parameter().is_matrix() ? 0.4 * v : v + 0.5;
     device.assign(value, values);
   }
   return buffers;

@@ -32,6 +32,7 @@ void run(const GeluBackward&);
 void run(const Embedding&);
 void run(const EmbeddingBackward&);
 void run(const CrossEntropyStatistics&);
+void run(const MergeStatistics&);
 void run(const CrossEntropy&);
 void run(const SquaredNorm&);
 void run(const AdamW&);

@@ -90,6 +90,30 @@ void run(const CrossEntropyStatistics& op) {
   });
 }
 
+void run(const MergeStatistics& op) {
+  dispatch(op.parts.dtype, [&](auto type) {
+    using Number = Real<decltype(type)>;
+    const std::int64_t tokens = op.maximum.rows;
+#pragma omp parallel for schedule(static)
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      Number maximum = row<Number>(op.parts, 0)[t];
+      for (std::int64_t r = 1; r < op.parts.rows; ++r) {
+        const Number other = row<Number>(op.parts, r)[t];
+        maximum = other > maximum ? other : maximum;
+      }
+      Number sum = 0, target_logit = 0;
+      for (std::int64_t r = 0; r < op.parts.rows; ++r) {
+        const Number* part = row<Number>(op.parts, r);
+        sum += part[tokens + t] * exponential(part[t] - maximum);
+        target_logit += part[2 * tokens + t];
+      }
+      row<Number>(op.maximum, t)[0] = maximum;
+      row<Number>(op.sum_exp, t)[0] = sum;
+      row<Number>(op.target_logit, t)[0] = target_logit;
+    }
+  });
+}
+
 void run(const CrossEntropy& op) {
   dispatch(op.logits.dtype, [&](auto type) {
     using T = decltype(type);

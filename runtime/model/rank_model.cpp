@@ -1,0 +1,34 @@
+#include "runtime/model/rank_model.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace trireme::runtime {
+
+RankModel::RankModel(kernels::Backend& backend, kernels::Stream& stream,
+                     const ParameterBuffers& buffers, Options options)
+    : options_(std::move(options)),
+      ranks_(options_.tensor
+                 ? TensorParallel(backend, *options_.tensor, options_.sequence_parallel)
+                 : TensorParallel(backend)) {
+  if (options_.shape.family == models::Family::llama) {
+    rope_.emplace(backend, stream, options_.shape, options_.sequence, buffers.options().dtype);
+  }
+  const LayerContext context{.backend = backend,
+                             .buffers = buffers,
+                             .shape = options_.shape,
+                             .ranks = ranks_,
+                             .rope = rope_ ? &*rope_ : nullptr,
+                             .sequence = options_.sequence};
+  for (const auto& [number, layers] : options_.stages) {
+    stages_.try_emplace(number, context, layers);
+  }
+}
+
+bool RankModel::has_end() const {
+  return std::ranges::any_of(options_.stages, [](const auto& stage) {
+    return stage.second.embedding || stage.second.head;
+  });
+}
+
+}  // namespace trireme::runtime

@@ -1,0 +1,260 @@
+#include "runtime/pipeline/executor.h"
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <string>
+
+#include "kernels/check.h"
+
+namespace trireme::runtime {
+
+using kernels::Category;
+using kernels::Tensor;
+using kernels::View;
+using schedules::Action;
+using schedules::Instruction;
+using schedules::Pass;
+using schedules::Payload;
+using schedules::Transfer;
+
+namespace {
+
+// Passes enqueued and not done. Few, so that memory of sent messages is given back soon and a
+// failure is noticed soon; enough that the device never waits for the host.
+constexpr std::size_t kAhead = 4;
+constexpr int kLabel = 4;  // numbers
+
+std::size_t index(int value) { return static_cast<std::size_t>(value); }
+
+}  // namespace
+
+Executor::Executor(kernels::Backend& backend, kernels::Stream& compute, schedules::Program program,
+                   Communicator& pipeline, MessageFormat message)
+    : backend_(backend),
+      compute_(compute),
+      program_(std::move(program)),
+      message_(message),
+      rank_(pipeline.rank()) {
+  kernels::expects(static_cast<int>(program_.ranks.size()) == pipeline.size(),
+                   "executor: a program for as many ranks as the pipeline has");
+  open_channels(pipeline);
+  make_lanes();
+}
+
+Executor::~Executor() {
+  for (const Outgoing& one : outgoing_) one.gone->wait();
+}
+
+bool Executor::is_mine(const Transfer& transfer) const {
+  return transfer.producer.rank == rank_ || transfer.consumer.rank == rank_;
+}
+
+void Executor::open_channels(Communicator& pipeline) {
+  for (std::size_t i = 0; i < program_.channels.size(); ++i) {
+    const schedules::Channel& channel = program_.channels[i];
+    const bool sends = channel.source == rank_, receives = channel.destination == rank_;
+    // Everybody takes part in making a group of two; the others are alone in theirs.
+    auto group = pipeline.split(
+        sends || receives ? 0 : 1 + rank_,
+        "pipeline " + std::to_string(channel.source) + " to " + std::to_string(channel.destination));
+    if (!sends && !receives) continue;
+    End& end = ends_[static_cast<int>(i)];
+    end.group = std::move(group);
+    end.sends = sends;
+    end.slots = channel.slots;
+  }
+  for (std::size_t i = 0; i < program_.transfers.size(); ++i) {
+    const Transfer& transfer = program_.transfers[i];
+    if (!is_mine(transfer)) continue;
+    ends_.at(transfer.channel).transfers.push_back(static_cast<int>(i));
+    if (transfer.producer.rank == rank_) {
+      sent_by_[transfer.producer.position] = static_cast<int>(i);
+    }
+  }
+  for (auto& [channel, end] : ends_) {
+    const auto labels = labels_of(end);
+    end.labels = backend_.allocate(compute_, {static_cast<std::int64_t>(end.transfers.size()), kLabel},
+                                   kernels::Dtype::i32, Category::workspace);
+    if (end.sends) backend_.upload(compute_, std::as_bytes(std::span(labels)), end.labels);
+    compute_.synchronize();
+  }
+}
+
+std::vector<std::int32_t> Executor::labels_of(const End& end) const {
+  std::vector<std::int32_t> labels;
+  for (const int i : end.transfers) {
+    const Transfer& transfer = program_.transfers[index(i)];
+    const Payload payload = program_.channels[index(transfer.channel)].payload;
+    labels.insert(labels.end(), {transfer.stage, transfer.micro_batch, static_cast<int>(payload),
+                                 transfer.number});
+  }
+  return labels;
+}
+
+void Executor::make_lanes() {
+  const auto add = [&](std::vector<int> transfers) {
+    lanes_.push_back({.stream = backend_.make_stream(), .transfers = std::move(transfers)});
+  };
+  if (program_.has_one_stream()) {
+    add(program_.transfer_order[index(rank_)]);
+    return;
+  }
+  for (const auto& [channel, end] : ends_) add(end.transfers);
+}
+
+void Executor::run(Passes& passes) {
+  begin_run();
+  for (const Instruction& instruction : program_.ranks[index(rank_)]) {
+    pump();
+    switch (instruction.kind) {
+      case Instruction::Kind::receive: {
+        const Transfer& transfer = program_.transfers[index(instruction.index)];
+        State& state = states_[instruction.index];
+        kernels::expects(state.ready != nullptr, "executor: a message is asked for in time");
+        compute_.wait_for(state.ready);
+        const Payload payload = program_.channels[index(transfer.channel)].payload;
+        inputs_[{program_.schedule.cell(transfer.stage, transfer.micro_batch), payload}] =
+            std::move(state.data);
+        break;
+      }
+      case Instruction::Kind::run: run_action(passes, instruction.index); break;
+      case Instruction::Kind::release:
+        ++ends_.at(program_.transfers[index(instruction.index)].channel).released;
+        break;
+      case Instruction::Kind::send: states_[instruction.index].ready = compute_.record(); break;
+      // Parameters come and gradients go unit by unit: the passes know when.
+      case Instruction::Kind::gather_parameters:
+      case Instruction::Kind::reduce_gradients: break;
+    }
+  }
+  pump();
+}
+
+void Executor::begin_run() {
+  states_.clear();
+  kernels::expects(inputs_.empty(), "executor: every message of the last run was used");
+  for (Lane& lane : lanes_) lane.next = 0;
+  for (auto& [channel, end] : ends_) end.released = 0;
+}
+
+void Executor::run_action(Passes& passes, int position) {
+  const Action& action = program_.schedule.ranks[index(rank_)][index(position)];
+  if (running_.size() >= kAhead) {
+    running_.front()->wait();
+    running_.pop_front();
+  }
+  drop_sent();
+  hand_over(action, position, run_pass(passes, action));
+  running_.push_back(compute_.record());
+}
+
+Tensor Executor::run_pass(Passes& passes, const Action& action) {
+  const int stage = action.stage, micro_batch = action.micro_batch;
+  switch (action.pass) {
+    case Pass::forward:
+      return passes.forward(stage, micro_batch, take_input(action, Payload::activation));
+    case Pass::backward_input:
+      return passes.backward_input(stage, micro_batch, take_input(action, Payload::gradient));
+    case Pass::backward:
+      return passes.backward(stage, micro_batch, take_input(action, Payload::gradient));
+    case Pass::backward_weight: passes.backward_weight(stage, micro_batch); return {};
+    case Pass::recompute: break;
+  }
+  throw kernels::ContractViolation("executor: rank " + std::to_string(rank_) + " cannot run " +
+                                   to_text(action));
+}
+
+// What the neighboring stage made of the micro-batch, on this rank or another.
+Tensor Executor::take_input(const Action& action, Payload payload) {
+  const int from = action.stage + (payload == Payload::activation ? -1 : 1);
+  if (from < 0 || from >= program_.schedule.placement.stages) return {};
+  const auto found = inputs_.find({program_.schedule.cell(from, action.micro_batch), payload});
+  if (found == inputs_.end()) {
+    throw kernels::ContractViolation("executor: rank " + std::to_string(rank_) + ", stage " +
+                                     std::to_string(action.stage) + ": " + to_text(action) +
+                                     " has no input");
+  }
+  Tensor input = std::move(found->second);
+  inputs_.erase(found);
+  return input;
+}
+
+void Executor::hand_over(const Action& action, int position, Tensor out) {
+  if (!out) return;
+  const auto sent = sent_by_.find(position);
+  if (sent != sent_by_.end()) {
+    states_[sent->second].data = std::move(out);
+    return;
+  }
+  const Payload payload = action.pass == Pass::forward ? Payload::activation : Payload::gradient;
+  inputs_[{program_.schedule.cell(action.stage, action.micro_batch), payload}] = std::move(out);
+}
+
+// Starts every transfer whose turn it is.
+void Executor::pump() {
+  for (Lane& lane : lanes_) {
+    for (; lane.next < lane.transfers.size() && is_ready(lane.transfers[lane.next]); ++lane.next) {
+      post(lane, lane.transfers[lane.next]);
+    }
+  }
+}
+
+bool Executor::is_ready(int i) const {
+  const Transfer& transfer = program_.transfers[index(i)];
+  const End& end = ends_.at(transfer.channel);
+  if (!end.sends) return transfer.number < end.slots + end.released;
+  const auto state = states_.find(i);
+  return state != states_.end() && state->second.ready != nullptr;
+}
+
+void Executor::post(Lane& lane, int i) {
+  const Transfer& transfer = program_.transfers[index(i)];
+  const End& end = ends_.at(transfer.channel);
+  State& state = states_[i];
+  const int peer = 1 - end.group->rank();
+  const View label = end.labels.view().row_range(transfer.number, 1);
+  if (end.sends) {
+    lane.stream->wait_for(state.ready);
+    const std::array<Message, 2> parts{{{peer, label}, {peer, state.data}}};
+    end.group->exchange(*lane.stream, parts, {});
+    outgoing_.push_back({.data = std::move(state.data), .gone = lane.stream->record()});
+    return;
+  }
+  state.data = backend_.allocate(compute_, message_.shape, message_.dtype, Category::activations);
+  lane.stream->wait_for(compute_);
+  const std::array<Message, 2> parts{{{peer, label}, {peer, state.data}}};
+  end.group->exchange(*lane.stream, {}, parts);
+  state.ready = lane.stream->record();
+}
+
+void Executor::drop_sent() {
+  std::erase_if(outgoing_, [](const Outgoing& one) { return one.gone->reached(); });
+}
+
+void Executor::check_messages() {
+  for (const Lane& lane : lanes_) lane.stream->synchronize();
+  drop_sent();
+  for (const auto& [channel, end] : ends_) {
+    if (end.sends) continue;
+    const std::vector<std::int32_t> expected = labels_of(end);
+    std::vector<std::int32_t> found(expected.size());
+    backend_.download(compute_, end.labels, std::as_writable_bytes(std::span(found)));
+    compute_.synchronize();
+    const auto wrong = std::ranges::mismatch(expected, found);
+    if (wrong.in1 == expected.end()) continue;
+    const auto number = index(static_cast<int>(wrong.in1 - expected.begin()) / kLabel);
+    const auto text = [&](const std::vector<std::int32_t>& labels) {
+      const auto* label = &labels[number * kLabel];
+      return "stage " + std::to_string(label[0]) + ", micro-batch " + std::to_string(label[1]);
+    };
+    const Transfer& transfer = program_.transfers[index(end.transfers[number])];
+    const Action& user =
+        program_.schedule.ranks[index(rank_)][index(transfer.consumer.position)];
+    throw CommunicationError("rank " + std::to_string(rank_) + " of the pipeline, " +
+                             to_text(user) + ": the message of " + text(expected) +
+                             " was due, that of " + text(found) + " came");
+  }
+}
+
+}  // namespace trireme::runtime

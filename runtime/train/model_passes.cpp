@@ -1,0 +1,105 @@
+#include "runtime/train/model_passes.h"
+
+#include <span>
+
+#include "kernels/check.h"
+
+namespace trireme::runtime {
+
+using kernels::Category;
+using kernels::Dtype;
+using kernels::Stream;
+using kernels::Tensor;
+using kernels::View;
+
+LoadedBatches::LoadedBatches(kernels::Backend& backend, Stream& stream, std::vector<HostBatch> host,
+                             double gradient_scale)
+    : backend_(backend), stream_(stream), gradient_scale_(gradient_scale), host_(std::move(host)) {
+  const auto upload = [&](const std::vector<std::int32_t>& ids) {
+    if (ids.empty()) return Tensor();
+    Tensor tensor = backend.allocate(stream, {static_cast<std::int64_t>(ids.size()), 1}, Dtype::i32,
+                                     Category::activations);
+    backend.upload(stream, std::as_bytes(std::span(ids)), tensor);
+    return tensor;
+  };
+  for (const HostBatch& batch : host_) {
+    micro_batches_.push_back({upload(batch.tokens), upload(batch.targets)});
+  }
+  losses_ = backend.allocate(stream, {static_cast<std::int64_t>(host_.size()), 1}, Dtype::f64,
+                             Category::workspace);
+  backend.run(stream, kernels::Fill{.out = losses_, .value = 0});
+}
+
+MicroBatch LoadedBatches::micro_batch(int i) const {
+  const Loaded& loaded = micro_batches_.at(static_cast<std::size_t>(i));
+  return {.tokens = loaded.tokens,
+          .target = {.tokens = loaded.targets,
+                     .loss = losses_.view().row_range(i, 1),
+                     .gradient_scale = gradient_scale_}};
+}
+
+void LoadedBatches::add_losses(View total) const {
+  backend_.run(stream_, kernels::ColumnSum{.x = losses_, .out = total});
+}
+
+ModelPasses::ModelPasses(Stream& compute, const RankModel& model, DataParallel& data_parallel,
+                         const LoadedBatches& batches)
+    : compute_(compute), model_(model), data_parallel_(data_parallel), batches_(batches) {}
+
+Tensor ModelPasses::forward(int stage, int micro_batch, Tensor x) {
+  return model_.stage(stage).forward(compute_, std::move(x), batches_.micro_batch(micro_batch),
+                                     saved_[{stage, micro_batch}],
+                                     [this](int unit) { data_parallel_.before_unit(unit); });
+}
+
+Tensor ModelPasses::backward_input(int stage, int micro_batch, Tensor d_out) {
+  const auto saved = saved_.find({stage, micro_batch});
+  kernels::expects(saved != saved_.end(), "backward pass of a micro-batch that went forward");
+  return model_.stage(stage).backward_input(compute_, std::move(d_out), saved->second);
+}
+
+void ModelPasses::backward_weight(int stage, int micro_batch) {
+  model_.stage(stage).backward_weight(compute_, take(stage, micro_batch), after_unit(stage));
+}
+
+Tensor ModelPasses::backward(int stage, int micro_batch, Tensor d_out) {
+  return model_.stage(stage).backward(compute_, std::move(d_out), take(stage, micro_batch),
+                                      after_unit(stage));
+}
+
+Stage::Saved ModelPasses::take(int stage, int micro_batch) {
+  auto saved = saved_.extract({stage, micro_batch});
+  kernels::expects(!saved.empty(), "backward pass of a micro-batch that went forward");
+  return std::move(saved.mapped());
+}
+
+// A unit's gradients are complete with the last micro-batch, whichever that is.
+UnitCallback ModelPasses::after_unit(int stage) {
+  const bool last = ++weight_passes_[stage] == batches_.count();
+  return [this, last](int unit) {
+    if (last) data_parallel_.gradients_complete(unit);
+  };
+}
+
+EvaluationPasses::EvaluationPasses(Stream& compute, const RankModel& model,
+                                   DataParallel& data_parallel, const LoadedBatches& batches)
+    : compute_(compute), model_(model), data_parallel_(data_parallel), batches_(batches) {}
+
+Tensor EvaluationPasses::forward(int stage, int micro_batch, Tensor x) {
+  return model_.stage(stage).evaluate(compute_, std::move(x), batches_.micro_batch(micro_batch),
+                                      [this](int unit) { data_parallel_.before_unit(unit); });
+}
+
+Tensor EvaluationPasses::backward_input(int, int, Tensor) {
+  throw kernels::ContractViolation("an evaluation has no backward passes");
+}
+
+void EvaluationPasses::backward_weight(int, int) {
+  throw kernels::ContractViolation("an evaluation has no backward passes");
+}
+
+Tensor EvaluationPasses::backward(int, int, Tensor) {
+  throw kernels::ContractViolation("an evaluation has no backward passes");
+}
+
+}  // namespace trireme::runtime
