@@ -72,7 +72,11 @@ struct TrainSection {
 };
 
 struct ScheduleSection {
-  std::string kind = "gpipe";
+  std::string kind = "1f1b";
+  std::string file;                            // of kind "file"
+  std::optional<std::int64_t> virtual_stages;  // nothing: the kind's own
+  std::vector<int> split;                      // layers of each stage; empty: by cost
+  double memory_limit = 0;                     // for searched kinds, in micro-batches; 0: none
 };
 
 struct CheckpointSection {

@@ -6,6 +6,7 @@
 
 #include "launch/key_kinds.h"
 #include "launch/toml_text.h"
+#include "schedules/catalog.h"
 
 namespace trireme::launch {
 namespace {
@@ -189,9 +190,9 @@ std::vector<Key> parallel_keys() {
   constexpr auto section = &Config::parallel;
   return {
       integer({"parallel.tensor", "ranks", "ranks that share every matrix (TP)"},
-              at(section, &P::tensor), 1, 1),
+              at(section, &P::tensor), 1, kMostRanks),
       integer({"parallel.pipeline", "ranks", "ranks that share the layers (PP)"},
-              at(section, &P::pipeline), 1, 1),
+              at(section, &P::pipeline), 1, kMostRanks),
       integer_or_auto({"parallel.data", "ranks",
                        "replicas of the model (DP); auto: world / (tensor * pipeline * context)"},
                       at(section, &P::data), 1, kMostRanks),
@@ -199,10 +200,9 @@ std::vector<Key> parallel_keys() {
               at(section, &P::context), 1, 1),
       integer({"parallel.expert", "ranks", "ranks that share the experts (EP)"},
               at(section, &P::expert), 1, 1),
-      boolean(
-          {"parallel.sequence", "",
-           "tensor-parallel ranks also share the sequence (SP); alone there is nothing to share"},
-          at(section, &P::sequence)),
+      boolean({"parallel.sequence", "",
+               "tensor-parallel ranks also share the tokens between the matrices (SP)"},
+              at(section, &P::sequence)),
       text({"parallel.order", "", "which ranks are neighbors, fastest-varying first"},
            "tp, cp, dp and pp in any order, joined by -", at(section, &P::order)),
   };
@@ -293,13 +293,56 @@ std::vector<Key> train_keys() {
   };
 }
 
+std::vector<std::string> schedule_kinds() {
+  std::vector<std::string> names;
+  for (const auto& kind : schedules::kinds()) {
+    if (!kind.two_copies) names.push_back(kind.name);
+  }
+  names.push_back("file");
+  return names;
+}
+
+Key split() {
+  return {"schedule.split",
+          "list of integers or \"auto\"",
+          "layers",
+          "\"auto\", or [2, 3, 3, 2]: how many layers each stage has",
+          "layers of each stage; auto: balanced by cost, counting the head",
+          [](Config& config, const toml::node& node) {
+            config.schedule.split.clear();
+            if (node.value<std::string>() == "auto") return;
+            if (!node.is_array() || node.as_array()->empty()) throw RuleBroken();
+            for (const auto& entry : *node.as_array()) {
+              const auto count = value_of<std::int64_t>(entry);
+              if (count < 0 || count > kMostRanks) throw RuleBroken();
+              config.schedule.split.push_back(static_cast<int>(count));
+            }
+          },
+          [](const Config& config) {
+            if (config.schedule.split.empty()) return std::string("\"auto\"");
+            std::string list;
+            for (const int count : config.schedule.split) {
+              list += (list.empty() ? "[" : ", ") + std::to_string(count);
+            }
+            return list + "]";
+          }};
+}
+
 std::vector<Key> run_keys() {
   constexpr auto checkpoint = &Config::checkpoint;
+  constexpr auto schedule = &Config::schedule;
   return {
       word({"schedule.kind", "", "pipeline schedule; without a pipeline there is nothing to order"},
-           at(&Config::schedule, &ScheduleSection::kind), {"gpipe", "1f1b"}),
-      only({"schedule.virtual_stages", "stages", "stages per pipeline rank"}, "integer", "1"),
-      only({"schedule.split", "", "layers of each stage"}, "text", "\"auto\""),
+           at(schedule, &ScheduleSection::kind), schedule_kinds()),
+      text({"schedule.file", "", "a schedule of your own, for kind = \"file\""},
+           "text or JSON as trireme schedule writes it", at(schedule, &ScheduleSection::file)),
+      integer_or_auto({"schedule.virtual_stages", "stages",
+                       "stages per pipeline rank; auto: what the kind takes, or 2"},
+                      at(schedule, &ScheduleSection::virtual_stages), 1, kLargest),
+      split(),
+      number({"schedule.memory_limit", "micro-batches",
+              "activations a rank may hold, for zb-auto, zb-v-auto and auto; 0: no limit"},
+             at(schedule, &ScheduleSection::memory_limit), kNotNegative),
       only({"recompute.mode", "", "activations to compute again in the backward pass"}, "text",
            "\"none\""),
       text({"checkpoint.dir", "", "where checkpoints go; default: the run folder"}, "a folder",

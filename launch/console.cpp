@@ -50,8 +50,8 @@ std::string step_line(const runtime::StepRecord& record, const Scale& scale, dou
       "{:.1f}% | bubble {:.1f}% | mem {:.1f}/{:.1f} GiB | eta {}",
       record.step, scale.total_steps, record.result.loss, record.result.gradient_norm,
       record.learning_rate, record.seconds * 1e3, short_count(metrics.tokens_per_second),
-      short_count(metrics.tokens_per_second_per_rank), metrics.mfu * 100, 0.0, peak, limit,
-      short_duration(eta_seconds));
+      short_count(metrics.tokens_per_second_per_rank), metrics.mfu * 100,
+      scale.bubble_fraction * 100, peak, limit, short_duration(eta_seconds));
   if (record.result.skipped) line += " | SKIPPED: a gradient is not finite";
   return line;
 }
@@ -69,7 +69,7 @@ std::string step_json(const runtime::StepRecord& record, const Scale& scale) {
       {"tokens_per_second_per_rank", metrics.tokens_per_second_per_rank},
       {"tflops_per_rank", metrics.flops_per_second_per_rank / 1e12},
       {"mfu", metrics.mfu},
-      {"bubble_fraction", 0.0},  // one stage: nobody waits for another
+      {"bubble_fraction", scale.bubble_fraction},
       {"peak_memory_bytes", record.memory.total.peak},
       {"data_seconds", record.result.data_seconds},
       {"skipped", record.skipped_steps},

@@ -212,9 +212,9 @@ Key optional_text(About about, const char* rule, Access access) {
 template <class Access>
 Key word(About about, Access access, std::vector<std::string> words) {
   std::string rule;
-  for (const auto& each : words) rule += (rule.empty() ? "" : " or ") + quoted(each);
+  for (const auto& each : words) rule += (rule.empty() ? "one of " : ", ") + quoted(each);
   Key key = text(about, "", access);
-  key.rule = rule + " in this version";
+  key.rule = rule;
   key.read = [=](Config& config, const toml::node& node) {
     const auto given = value_of<std::string>(node);
     if (std::ranges::find(words, given) == words.end()) throw RuleBroken();

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "launch/resolve_model.h"
+#include "launch/resolve_pipeline.h"
 #include "launch/toml_text.h"
 
 namespace trireme::launch {
@@ -147,6 +148,7 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
   check_optimizer(loaded);
   check_decay(loaded);
   check_data(loaded, options.model);
+  if (loaded.problems.empty()) check_tensor(loaded, options.model);
   options.compute = resolve_compute(config.precision, config.train.device);
   options.sequence_length = config.train.seq_length;
   options.global_batch = config.train.global_batch_size;
@@ -172,6 +174,8 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
                                      .beta2 = config.optimizer.beta2,
                                      .epsilon = config.optimizer.eps,
                                      .weight_decay = config.optimizer.weight_decay}};
+  options.sequence_parallel = config.parallel.sequence;
+  if (loaded.problems.empty()) resolve_pipeline(loaded, options);
   return options;
 }
 

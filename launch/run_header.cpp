@@ -2,11 +2,16 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "launch/config_keys.h"
 #include "launch/version.h"
+#include "models/shards.h"
 #include "models/work.h"
+#include "schedules/simulate.h"
 
 namespace trireme::launch {
 namespace {
@@ -17,12 +22,74 @@ const char* family_name(models::Family family) {
   return family == models::Family::llama ? "llama" : "gpt2";
 }
 
+std::vector<std::pair<int, models::LayerRange>> stages_of(const runtime::TrainerOptions& options,
+                                                          int pipeline_rank) {
+  std::vector<std::pair<int, models::LayerRange>> stages;
+  for (std::size_t i = 0; i < options.stages.size(); ++i) {
+    const auto stage = static_cast<int>(i);
+    if (options.schedule.rank_of(stage, 0) == pipeline_rank) {
+      stages.emplace_back(stage, options.stages[i]);
+    }
+  }
+  return stages;
+}
+
+// Parameters that the first of the tensor-parallel ranks holds, for each pipeline rank.
+std::vector<std::int64_t> rank_parameters(const runtime::TrainerOptions& options) {
+  std::vector<std::int64_t> counts;
+  for (int rank = 0; rank < options.mesh.size(Axis::pipeline); ++rank) {
+    models::UnitsByStage units;
+    for (const auto& [number, layers] : stages_of(options, rank)) {
+      units.push_back(models::units_of(options.model, layers));
+    }
+    std::int64_t& count = counts.emplace_back(0);
+    for (const auto& shards :
+         models::shards_of(options.model, units, 0, options.mesh.size(Axis::tensor))) {
+      for (const models::Shard& shard : shards) count += shard.slice.size();
+    }
+  }
+  return counts;
+}
+
+std::string layers_text(const models::LayerRange& layers) {
+  std::string text = layers.embedding ? "embedding, " : "";
+  if (layers.count == 1) text += fmt::format("layer {}", layers.first);
+  if (layers.count > 1) {
+    text += fmt::format("layers {} to {}", layers.first, layers.first + layers.count - 1);
+  }
+  if (layers.count == 0) text += "no layers";
+  return text + (layers.head ? ", head" : "");
+}
+
+// Which rank runs what: nothing for a pipeline of one rank.
+std::string stage_table(const runtime::TrainerOptions& options) {
+  const int ranks = options.mesh.size(Axis::pipeline);
+  if (ranks == 1) return "";
+  std::string text = fmt::format(
+      "schedule  {}: {} stages on {} ranks, {} micro-batches, bubble {:.1f} % (forecast)\n",
+      options.schedule.kind, options.stages.size(), ranks, options.schedule.micro_batches,
+      100 * bubble_forecast(options));
+  const auto counts = rank_parameters(options);
+  for (int rank = 0; rank < ranks; ++rank) {
+    std::string stages;
+    for (const auto& [number, layers] : stages_of(options, rank)) {
+      stages +=
+          fmt::format("{}stage {}: {}", stages.empty() ? "" : "; ", number, layers_text(layers));
+    }
+    text += fmt::format(
+        "  pipeline rank {}: {} parameters on each tensor-parallel rank; {}\n", rank,
+        short_count(static_cast<double>(counts[static_cast<std::size_t>(rank)])), stages);
+  }
+  return text;
+}
+
 struct Persistent {
   double parameters, gradients, optimizer;  // bytes per rank
 };
 
 Persistent persistent(const runtime::TrainerOptions& options) {
-  const double count = static_cast<double>(models::parameter_count(options.model));
+  const auto counts = rank_parameters(options);
+  const auto count = static_cast<double>(*std::ranges::max_element(counts));
   const double width = static_cast<double>(kernels::size_of(options.compute));
   const int replicas = options.data_parallel.zero_stage == 1 ? options.mesh.size(Axis::data) : 1;
   const bool master = options.compute != kernels::Dtype::f32;
@@ -64,20 +131,32 @@ std::string plan_text(const runtime::TrainerOptions& options) {
       "vocabulary "
       "{}{}\n"
       "size      {} parameters, {} FLOP per token (causal), {} (full)\n"
-      "layout    {} ranks: tensor {} x pipeline {} x data {}, ZeRO-{}, {}\n"
+      "layout    {} ranks: tensor {}{} x pipeline {} x data {}, ZeRO-{}, {}\n"
       "batch     {} sequences of {} = {} tokens per step, {} micro-batches of {} per rank, {} "
       "steps\n"
-      "memory    per rank: {}, and activations\n",
+      "memory    per rank: {}, and activations\n"
+      "{}",
       family_name(model.family), model.num_hidden_layers, model.hidden_size,
       model.num_attention_heads, model.num_key_value_heads, model.head_dim, model.intermediate_size,
       model.vocab_size, model.tie_word_embeddings ? ", tied" : "",
       short_count(static_cast<double>(models::parameter_count(model))), short_count(flops.causal),
       short_count(flops.full), options.mesh.world(), options.mesh.size(Axis::tensor),
+      options.mesh.size(Axis::tensor) > 1 && options.sequence_parallel ? " with sequence" : "",
       options.mesh.size(Axis::pipeline), replicas, options.data_parallel.zero_stage,
       kernels::name_of(options.compute), options.global_batch, options.sequence_length,
       short_count(static_cast<double>(tokens)),
       options.global_batch / options.micro_batch / replicas, options.micro_batch, options.steps,
-      memory_text(options));
+      memory_text(options), stage_table(options));
+}
+
+double bubble_forecast(const runtime::TrainerOptions& options) {
+  if (options.mesh.size(Axis::pipeline) == 1) return 0;
+  schedules::Costs costs;
+  for (const double cost :
+       models::stage_flops(options.model, options.stages, options.sequence_length)) {
+    costs.stages.push_back({cost, cost, cost});
+  }
+  return schedules::simulate(options.schedule, costs).bubble_fraction();
 }
 
 std::string machine_text(const Job& job, const std::vector<std::string>& hosts,

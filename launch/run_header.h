@@ -13,12 +13,16 @@ namespace trireme::launch {
 // Every key with its value and where that came from.
 std::string config_with_sources(const LoadedConfig& loaded);
 
-// Bytes per rank of parameters, gradients and optimizer state, which live as long as the run: exact
-// but for padding.
+// Bytes of parameters, gradients and optimizer state, which live as long as the run, on the rank
+// that holds most: exact but for padding.
 double persistent_bytes(const runtime::TrainerOptions& options);
 
 // Model, layout, batch and forecast of the memory, known before anything is allocated.
 std::string plan_text(const runtime::TrainerOptions& options);
+
+// Share of the time in which ranks wait for each other in the pipeline, in a simulation with the
+// FLOPs of the stages as costs and messages that take no time.
+double bubble_forecast(const runtime::TrainerOptions& options);
 
 // Hosts, launcher, device, peak: where the run happens. `hosts` is the host of every rank.
 std::string machine_text(const Job& job, const std::vector<std::string>& hosts,

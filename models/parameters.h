@@ -30,8 +30,8 @@ struct Parameter {
   std::int64_t columns;
   Sharding sharding;
   Initializer initializer;
-  double deviation;  // of Initializer::normal
-  int unit;          // embedding 0, layer i is i + 1, the head is layers + 1
+  double deviation;        // of Initializer::normal
+  int unit;                // embedding 0, layer i is i + 1, the head is layers + 1
   std::int64_t block = 1;  // rows or columns that stay together when it is sharded: a head's
   Reader reader = Reader::every_rank;
 

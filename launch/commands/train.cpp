@@ -145,7 +145,8 @@ class Run {
               .flops_per_token =
                   loaded_.config.train.mfu_flops == Flops::causal ? flops.causal : flops.full,
               .peak_flops_per_rank = backend_->peak_flops_per_second(options_.compute),
-              .memory_limit = backend_->memory_capacity()};
+              .memory_limit = backend_->memory_capacity(),
+              .bubble_fraction = bubble_forecast(options_)};
     hosts_ = job_.gather(host_name());
   }
 

@@ -11,11 +11,11 @@ namespace trireme::runtime {
 class RankModel {
  public:
   struct Options {
-    models::Shape shape;                // of the whole model
+    models::Shape shape;                       // of the whole model
     std::map<int, models::LayerRange> stages;  // of this rank, by their number in the pipeline
-    std::int64_t sequence = 0;          // tokens of a sample
-    Communicator* tensor = nullptr;     // ranks that share every matrix; nothing: this one alone
-    bool sequence_parallel = false;     // these also share the tokens
+    std::int64_t sequence = 0;                 // tokens of a sample
+    Communicator* tensor = nullptr;  // ranks that share every matrix; nothing: this one alone
+    bool sequence_parallel = false;  // these also share the tokens
   };
 
   // `buffers` holds the slices of the units of the stages, and is borrowed.

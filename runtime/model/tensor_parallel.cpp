@@ -38,8 +38,8 @@ Tensor TensorParallel::sum(Stream& stream, Tensor summand) const {
 
 Tensor TensorParallel::gather_parts(Stream& stream, View numbers) const {
   if (size() == 1) return {};
-  Tensor all = backend_.allocate(stream, {size(), numbers.size()}, numbers.dtype,
-                                 Category::activations);
+  Tensor all =
+      backend_.allocate(stream, {size(), numbers.size()}, numbers.dtype, Category::activations);
   group_->all_gather(stream, numbers, all);
   return all;
 }

@@ -92,8 +92,8 @@ void Head::evaluate(Stream& stream, Tensor x, const Target& target) const {
 void Head::cross_entropy(Stream& stream, View logits, const Target& target,
                          bool with_gradient) const {
   const std::int64_t tokens = logits.rows;
-  const Tensor found = backend_.allocate(
-      stream, {3, tokens}, kernels::accumulator_of(logits.dtype), Category::activations);
+  const Tensor found = backend_.allocate(stream, {3, tokens}, kernels::accumulator_of(logits.dtype),
+                                         Category::activations);
   const auto column = [&](std::int64_t i) {
     return found.view().row_range(i, 1).reshaped({tokens, 1});
   };
@@ -105,10 +105,10 @@ void Head::cross_entropy(Stream& stream, View logits, const Target& target,
                                                        .target_logit = target_logit,
                                                        .first_id = first_id_});
   if (const Tensor parts = ranks_.gather_parts(stream, found)) {
-    backend_.run(stream, kernels::MergeStatistics{.parts = parts,
-                                                  .maximum = maximum,
-                                                  .sum_exp = sum_exp,
-                                                  .target_logit = target_logit});
+    backend_.run(
+        stream,
+        kernels::MergeStatistics{
+            .parts = parts, .maximum = maximum, .sum_exp = sum_exp, .target_logit = target_logit});
   }
   backend_.run(stream, kernels::CrossEntropy{.logits = logits,
                                              .targets = target.tokens,

@@ -55,9 +55,9 @@ void Executor::open_channels(Communicator& pipeline) {
     const schedules::Channel& channel = program_.channels[i];
     const bool sends = channel.source == rank_, receives = channel.destination == rank_;
     // Everybody takes part in making a group of two; the others are alone in theirs.
-    auto group = pipeline.split(
-        sends || receives ? 0 : 1 + rank_,
-        "pipeline " + std::to_string(channel.source) + " to " + std::to_string(channel.destination));
+    auto group = pipeline.split(sends || receives ? 0 : 1 + rank_,
+                                "pipeline " + std::to_string(channel.source) + " to " +
+                                    std::to_string(channel.destination));
     if (!sends && !receives) continue;
     End& end = ends_[static_cast<int>(i)];
     end.group = std::move(group);
@@ -74,8 +74,9 @@ void Executor::open_channels(Communicator& pipeline) {
   }
   for (auto& [channel, end] : ends_) {
     const auto labels = labels_of(end);
-    end.labels = backend_.allocate(compute_, {static_cast<std::int64_t>(end.transfers.size()), kLabel},
-                                   kernels::Dtype::i32, Category::workspace);
+    end.labels =
+        backend_.allocate(compute_, {static_cast<std::int64_t>(end.transfers.size()), kLabel},
+                          kernels::Dtype::i32, Category::workspace);
     if (end.sends) backend_.upload(compute_, std::as_bytes(std::span(labels)), end.labels);
     compute_.synchronize();
   }
@@ -249,8 +250,7 @@ void Executor::check_messages() {
       return "stage " + std::to_string(label[0]) + ", micro-batch " + std::to_string(label[1]);
     };
     const Transfer& transfer = program_.transfers[index(end.transfers[number])];
-    const Action& user =
-        program_.schedule.ranks[index(rank_)][index(transfer.consumer.position)];
+    const Action& user = program_.schedule.ranks[index(rank_)][index(transfer.consumer.position)];
     throw CommunicationError("rank " + std::to_string(rank_) + " of the pipeline, " +
                              to_text(user) + ": the message of " + text(expected) +
                              " was due, that of " + text(found) + " came");

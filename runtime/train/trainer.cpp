@@ -37,8 +37,7 @@ void Trainer::build(std::map<int, models::LayerRange> stages) {
     has_end |= layers.embedding || layers.head;
   }
   buffers_ = std::make_unique<ParameterBuffers>(
-      backend_, *compute_,
-      models::shards_of(options_.model, units, tensor.rank(), tensor.size()),
+      backend_, *compute_, models::shards_of(options_.model, units, tensor.rank(), tensor.size()),
       ParameterBuffers::Options{.dtype = options_.compute,
                                 .shards = mesh_.shape().size(Axis::data),
                                 .bucket_elements = options_.bucket_elements});

@@ -99,8 +99,8 @@ TEST_F(ConfigFileTest, RefusesValuesOutOfRangeAndNamesTheRule) {
   refused("optimizer.beta1=1.0", "below 1");
   refused("optimizer.zero_stage=2", "0 to 1");
   refused("optimizer.lr_schedule=cosinus", "\"cosine\"");
-  refused("parallel.tensor=2", "1 in this version");
-  refused("schedule.kind=zb-v", "\"gpipe\" or \"1f1b\" in this version");
+  refused("parallel.context=2", "1 in this version");
+  refused("schedule.kind=zb-x", "one of \"gpipe\", \"1f1b\", \"interleaved\"");
   refused("data.validation_fraction=1", "below 1");
   refused("data.train=[{ path = \"a\", weight = 0 }]", "above 0");
   refused("data.train=[{ path = \"a\", wieght = 1 }]", "weight");

@@ -123,8 +123,10 @@ mfu_flops = "full"
 
 [schedule]
 kind = "1f1b"
+file = "mine.txt"
 virtual_stages = 1
-split = "auto"
+split = [1, 2]
+memory_limit = 2.5
 
 [recompute]
 mode = "none"

@@ -279,6 +279,63 @@ TEST_F(ResolveTest, WritesAHeadOfOneChannelThatCanBeReadAgain) {
   expect_no_problems(load(resolved_toml(first.loaded.config)));
 }
 
+TEST_F(ResolveTest, ChoosesTheScheduleAndSharesOutTheLayers) {
+  const std::vector<std::string> settings{"model.num_hidden_layers=7", "parallel.pipeline=3",
+                                          "schedule.kind=interleaved", "schedule.virtual_stages=2"};
+  const auto [loaded, options] = resolved(kSmallRun, settings, 3);
+  expect_no_problems(loaded);
+  EXPECT_EQ(options.schedule.kind, "interleaved");
+  EXPECT_EQ(options.schedule.placement.ranks, 3);
+  EXPECT_EQ(options.schedule.micro_batches, 16);
+  ASSERT_EQ(options.stages.size(), 6u);
+  int layers = 0;
+  for (const models::LayerRange& stage : options.stages) {
+    EXPECT_EQ(stage.first, layers);
+    EXPECT_GE(stage.count, 1);
+    layers += stage.count;
+  }
+  EXPECT_EQ(layers, 7);
+  EXPECT_TRUE(options.stages.front().embedding);
+  EXPECT_TRUE(options.stages.back().head);
+}
+
+TEST_F(ResolveTest, TakesLayersAsListed) {
+  const std::vector<std::string> settings{"model.num_hidden_layers=5", "parallel.pipeline=2",
+                                          "schedule.split=[1, 4]"};
+  const auto [loaded, options] = resolved(kSmallRun, settings, 2);
+  expect_no_problems(loaded);
+  EXPECT_EQ(options.stages[1].first, 1);
+  EXPECT_EQ(options.stages[1].count, 4);
+  const Problem sum =
+      problem("schedule.split", {"parallel.pipeline=2", "schedule.split=[1, 4]"}, 2);
+  expect_says(sum.rule, "add up to 5, the model has 2");
+  const Problem count = problem("schedule.split", {"parallel.pipeline=2", "schedule.split=[2]"}, 2);
+  expect_says(count.rule, "each of the 2 stages");
+}
+
+TEST_F(ResolveTest, RefusesLayoutsThatCannotBeAndNamesThoseThatCan) {
+  expect_says(problem("parallel.tensor", {"parallel.tensor=3"}, 3).rule,
+              "must divide num_attention_heads = 4");
+  expect_says(problem("parallel.tensor", {"parallel.tensor=8"}, 8).rule, "valid: 1, 2, 4");
+  expect_says(problem("parallel.tensor",
+                      {"parallel.tensor=4", "train.seq_length=13", "train.micro_batch_size=2"}, 4)
+                  .rule,
+              "divide micro_batch_size * seq_length = 26");
+  expect_no_problems(resolved(kSmallRun,
+                              {"parallel.tensor=4", "train.seq_length=13",
+                               "train.micro_batch_size=2", "parallel.sequence=false"},
+                              4)
+                         .loaded);
+  expect_says(problem("parallel.pipeline", {"parallel.pipeline=4"}, 4).rule,
+              "4 stages need a layer each, the model has 2");
+  expect_says(problem("schedule.kind",
+                      {"parallel.pipeline=2", "schedule.kind=zb-v", "schedule.virtual_stages=1"}, 2)
+                  .rule,
+              "zb-v");
+  expect_says(problem("schedule.file", {"parallel.pipeline=2", "schedule.kind=file"}, 2).rule,
+              "required");
+}
+
 // The example of the design, without what this version refuses.
 TEST_F(ResolveTest, AcceptsTheExampleOfTheDesign) {
   const auto [loaded, options] = resolved(R"toml(
@@ -298,15 +355,18 @@ train = [{ path = "build/corpus", weight = 1.0 }]
 tokenizer = "bytes"
 
 [parallel]
-tensor = 1
-pipeline = 1
+tensor = 2
+pipeline = 2
 data = "auto"          # world / (tensor * pipeline * context)
 context = 1
 expert = 1
+sequence = true
 order = "tp-cp-dp-pp"  # fastest-varying first
 
 [schedule]
-kind = "gpipe"
+kind = "zb-v"          # gpipe 1f1b interleaved looped-bfs zb-h1 zb-h2 interleaved-zb zb-v ...
+virtual_stages = 2
+split = "auto"         # balanced by cost, embedding and head counted; or a list of layers per stage
 
 [recompute]
 mode = "none"          # none | selective | full
@@ -343,7 +403,10 @@ dir = "runs/quickstart"
 )toml",
                                           {}, 8);
   expect_no_problems(loaded);
-  EXPECT_EQ(options.mesh.size(Axis::data), 8);
+  EXPECT_EQ(options.mesh.size(Axis::data), 2);
+  EXPECT_EQ(options.schedule.placement.stages, 4);
+  EXPECT_EQ(options.schedule.micro_batches, 8);
+  EXPECT_TRUE(options.sequence_parallel);
   EXPECT_EQ(models::parameter_count(options.model),
             models::parameter_count(models::preset("llama-tiny")));
 }

@@ -86,8 +86,8 @@ inline void add_slice(RunResult& result, const models::Shard& shard,
   for (std::int64_t r = 0; r < slice.rows; ++r) {
     for (std::int64_t c = 0; c < slice.columns; ++c) {
       const double value = values[static_cast<std::size_t>(r * slice.columns + c)];
-      double& place = whole[static_cast<std::size_t>((slice.first_row + r) * shard.parameter.columns +
-                                                     slice.first_column + c)];
+      double& place = whole[static_cast<std::size_t>(
+          (slice.first_row + r) * shard.parameter.columns + slice.first_column + c)];
       if (!std::isnan(place)) {
         ASSERT_EQ(place, value) << shard.parameter.name << " differs between ranks";
       }

@@ -50,7 +50,11 @@ TEST_F(LayoutTest, Pipeline) {
 TEST_F(LayoutTest, AllThree) {
   for (const Task& task : {llama_task(), gpt2_task()}) {
     expect_parity(task, {.tensor = 2, .pipeline = 2, .data = 2, .kind = "zb-v"});
-    expect_parity(task, {.tensor = 2, .pipeline = 3, .data = 2, .kind = "gpipe", .sequence = false,
+    expect_parity(task, {.tensor = 2,
+                         .pipeline = 3,
+                         .data = 2,
+                         .kind = "gpipe",
+                         .sequence = false,
                          .zero_stage = 0});
   }
 }

@@ -44,9 +44,8 @@ class OracleTest : public testing::TestWithParam<const char*> {
               static_cast<std::streamsize>(4 * values.size()));
     ASSERT_TRUE(file) << base;
     read_shape(golden["config"]);
-    buffers = std::make_unique<ParameterBuffers>(*device.backend, *device.stream,
-                                                 models::whole_model(shape),
-                                                 ParameterBuffers::Options{});
+    buffers = std::make_unique<ParameterBuffers>(
+        *device.backend, *device.stream, models::whole_model(shape), ParameterBuffers::Options{});
     data_parallel = std::make_unique<DataParallel>(
         *device.backend, *device.stream, *buffers,
         make_parameter_groups(mesh, static_cast<int>(shape.num_key_value_heads), true),

@@ -1,0 +1,195 @@
+#include "launch/resolve_pipeline.h"
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "launch/schedule_file.h"
+#include "schedules/catalog.h"
+#include "schedules/check.h"
+#include "schedules/passes.h"
+
+namespace trireme::launch {
+namespace {
+
+using runtime::Axis;
+using schedules::Schedule;
+
+// What a number of tensor-parallel ranks breaks; nothing if it will do.
+std::vector<std::string> broken_rules(const models::Shape& shape, const TrainSection& train,
+                                      bool sequence, std::int64_t ranks) {
+  std::vector<std::string> broken;
+  const auto require = [&](bool holds, const std::string& rule) {
+    if (!holds) broken.push_back(rule);
+  };
+  const auto value = [](const char* name, std::int64_t number) {
+    return std::string(name) + " = " + std::to_string(number);
+  };
+  require(shape.num_attention_heads % ranks == 0,
+          "divide " + value("num_attention_heads", shape.num_attention_heads));
+  require(
+      shape.num_key_value_heads % ranks == 0 || ranks % shape.num_key_value_heads == 0,
+      "divide, or be a multiple of, " + value("num_key_value_heads", shape.num_key_value_heads));
+  require(shape.intermediate_size % ranks == 0,
+          "divide " + value("intermediate_size", shape.intermediate_size));
+  require(shape.vocab_size >= ranks, "be at most " + value("vocab_size", shape.vocab_size));
+  const std::int64_t tokens = train.micro_batch_size * train.seq_length;
+  require(!sequence || tokens % ranks == 0, "divide " +
+                                                value("micro_batch_size * seq_length", tokens) +
+                                                " (or set parallel.sequence = false)");
+  return broken;
+}
+
+// Costs of the stages as the searched kinds need them: the average share of a rank costs 1 forward.
+std::vector<schedules::StageCost> stage_costs(const models::Shape& shape, int ranks,
+                                              const std::vector<models::LayerRange>& stages,
+                                              std::int64_t sequence) {
+  const auto flops = models::stage_flops(shape, stages, sequence);
+  const double share = std::accumulate(flops.begin(), flops.end(), 0.0) / ranks;
+  std::vector<schedules::StageCost> costs;
+  for (const double cost : flops) costs.push_back({cost / share, cost / share, cost / share});
+  return costs;
+}
+
+int virtual_stages_of(const ScheduleSection& section, const schedules::Kind& kind) {
+  if (section.virtual_stages) return static_cast<int>(*section.virtual_stages);
+  return kind.virtual_stages > 0 ? kind.virtual_stages : 2;
+}
+
+class PipelineResolver {
+ public:
+  PipelineResolver(LoadedConfig& loaded, runtime::TrainerOptions& options)
+      : loaded_(loaded),
+        section_(loaded.config.schedule),
+        options_(options),
+        ranks_(options.mesh.size(Axis::pipeline)),
+        micro_batches_(static_cast<int>(options.global_batch / options.micro_batch /
+                                        options.mesh.size(Axis::data))) {}
+
+  void run() {
+    try {
+      if (ranks_ == 1) {
+        // There is nothing to order: each micro-batch forward, then backward.
+        options_.schedule =
+            schedules::make_schedule({.kind = "1f1b",
+                                      .shape = {.ranks = 1, .micro_batches = micro_batches_},
+                                      .cost = {},
+                                      .stage_costs = {},
+                                      .goal = {.memory_limit = {}}});
+        split(1);
+      } else if (section_.kind == "file") {
+        read_file();
+      } else {
+        make();
+      }
+    } catch (const schedules::ScheduleError& error) {
+      loaded_.reject("schedule.kind", error.what());
+    } catch (const models::ModelError& error) {
+      loaded_.reject("schedule.split", error.what());
+    }
+  }
+
+ private:
+  void make() {
+    const schedules::Kind& kind = schedules::kind_named(section_.kind);
+    if (kind.two_copies) {
+      throw schedules::ScheduleError(
+          "keeps two copies of the parameters, which training does not support; dualpipe-v is the "
+          "same with one");
+    }
+    const int virtual_stages = virtual_stages_of(section_, kind);
+    if (!split(ranks_ * virtual_stages)) return;
+    schedules::Request request;
+    request.kind = section_.kind;
+    request.shape = {
+        .ranks = ranks_, .micro_batches = micro_batches_, .virtual_stages = virtual_stages};
+    request.stage_costs = costs();
+    if (section_.memory_limit > 0) request.goal.memory_limit = {section_.memory_limit};
+    finish(schedules::make_schedule(request));
+  }
+
+  void read_file() {
+    if (section_.file.empty()) {
+      loaded_.reject("schedule.file", "is required for schedule.kind = \"file\"");
+      return;
+    }
+    Schedule schedule = read_schedule(section_.file);
+    const auto have = [](int ranks, int micro_batches) {
+      return std::to_string(ranks) + " ranks and " + std::to_string(micro_batches) +
+             " micro-batches";
+    };
+    if (schedule.placement.ranks != ranks_ || schedule.micro_batches != micro_batches_) {
+      throw schedules::ScheduleError(section_.file + " is for " +
+                                     have(schedule.placement.ranks, schedule.micro_batches) +
+                                     ", the run has " + have(ranks_, micro_batches_));
+    }
+    if (schedule.placement.copies() > 1) {
+      throw schedules::ScheduleError(section_.file + " keeps two copies of the parameters");
+    }
+    if (split(schedule.placement.stages)) finish(std::move(schedule));
+  }
+
+  // False if there are too few layers.
+  bool split(int stages) {
+    const std::int64_t layers = options_.model.num_hidden_layers;
+    if (!section_.split.empty()) {
+      if (static_cast<int>(section_.split.size()) != stages) {
+        loaded_.reject("schedule.split", "must list the layers of each of the " +
+                                             std::to_string(stages) + " stages, or be \"auto\"");
+        return false;
+      }
+      options_.stages = models::layers_as_listed(options_.model, section_.split);
+      return true;
+    }
+    if (stages > layers) {
+      loaded_.reject("parallel.pipeline", "pipeline * virtual stages = " + std::to_string(stages) +
+                                              " stages need a layer each, the model has " +
+                                              std::to_string(layers) +
+                                              ": use fewer, or list layers in schedule.split");
+      return false;
+    }
+    options_.stages = models::split_layers(options_.model, stages, options_.sequence_length);
+    return true;
+  }
+
+  std::vector<schedules::StageCost> costs() const {
+    return stage_costs(options_.model, ranks_, options_.stages, options_.sequence_length);
+  }
+
+  // Two halves that are neighbors become one pass where the schedule gains nothing from the split:
+  // then communication of one can hide behind the other.
+  void finish(Schedule schedule) {
+    const schedules::Costs costs{.stages = this->costs()};
+    options_.schedule =
+        schedules::merge_free_splits(schedule, costs, schedules::Objective::makespan);
+  }
+
+  LoadedConfig& loaded_;
+  ScheduleSection& section_;
+  runtime::TrainerOptions& options_;
+  int ranks_;
+  int micro_batches_;
+};
+
+}  // namespace
+
+void check_tensor(LoadedConfig& loaded, const models::Shape& shape) {
+  const ParallelSection& parallel = loaded.config.parallel;
+  const TrainSection& train = loaded.config.train;
+  const auto broken = broken_rules(shape, train, parallel.sequence, parallel.tensor);
+  if (parallel.tensor == 1 || broken.empty()) return;
+  std::string rules, valid;
+  for (const auto& rule : broken) rules += (rules.empty() ? "must " : ", and ") + rule;
+  for (std::int64_t ranks = 1; ranks <= shape.num_attention_heads; ++ranks) {
+    if (!broken_rules(shape, train, parallel.sequence, ranks).empty()) continue;
+    valid += (valid.empty() ? "" : ", ") + std::to_string(ranks);
+  }
+  loaded.reject("parallel.tensor", rules + "; valid: " + valid);
+}
+
+void resolve_pipeline(LoadedConfig& loaded, runtime::TrainerOptions& options) {
+  PipelineResolver(loaded, options).run();
+}
+
+}  // namespace trireme::launch
