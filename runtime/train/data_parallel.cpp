@@ -237,6 +237,15 @@ void DataParallel::update(double learning_rate, double gradient_scale, std::int6
   }
 }
 
+void DataParallel::gather_gradients() {
+  if (!sharded()) return;
+  communication_->wait_for(compute_);
+  for (Bucket& bucket : buckets_) {
+    groups_.data->all_gather(*communication_, bucket.owned_gradients, bucket.gradients);
+  }
+  communication_->synchronize();
+}
+
 void DataParallel::synchronize() {
   compute_.synchronize();
   communication_->synchronize();

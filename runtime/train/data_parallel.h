@@ -75,6 +75,10 @@ class DataParallel {
   // Updates the parameters with the gradients times gradient_scale, and starts gathering them.
   void update(double learning_rate, double gradient_scale, std::int64_t step);
 
+  // Makes the sums of the last step's gradients whole on every rank of the group. Collective;
+  // blocks.
+  void gather_gradients();
+
   // Blocks until the parameters of the last update are everywhere on this rank.
   void synchronize();
 

@@ -66,7 +66,9 @@ class Trainer {
   // had to be skipped. Collective.
   Outcome run(const TrainerObserver& observer, const std::atomic<bool>& stop);
 
+  // What this rank holds. Gradients are whole after gather_gradients only, which is collective.
   const ParameterBuffers& parameters() const { return *buffers_; }
+  void gather_gradients() { data_parallel_->gather_gradients(); }
   const Mesh& mesh() const { return mesh_; }
 
  private:

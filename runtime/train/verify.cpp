@@ -1,0 +1,250 @@
+#include "runtime/train/verify.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "runtime/comm/local_world.h"
+#include "schedules/generate.h"
+
+namespace trireme::runtime {
+namespace {
+
+using kernels::Category;
+using kernels::Dtype;
+using kernels::Tensor;
+using kernels::View;
+
+// Below this share of the whole gradient's norm a tensor's own is rounding.
+constexpr double kRoundingShare = 1e-5;
+
+TrainerOptions one_step_of(TrainerOptions options) {
+  options.steps = 1;
+  options.eval_interval = 0;
+  // The whole learning rate at once, so that weights move as far as they ever do.
+  options.learning_rate.warmup_steps = 0;
+  options.learning_rate.total_steps = 1;
+  options.learning_rate.schedule = optim::LearningRateSchedule::constant;
+  return options;
+}
+
+TrainerOptions on_one_rank(TrainerOptions options) {
+  options.mesh.sizes = {1, 1, 1, 1};
+  options.schedule = schedules::one_f_one_b(
+      {.ranks = 1, .micro_batches = static_cast<int>(options.global_batch / options.micro_batch)});
+  options.stages = models::split_layers(options.model, 1, options.sequence_length);
+  return options;
+}
+
+StepResult take_step(Trainer& trainer) {
+  StepResult result;
+  const std::atomic<bool> stop = false;
+  trainer.run({.step = [&](const StepRecord& record) { result = record.result; },
+               .evaluation = [](std::int64_t, double) {}},
+              stop);
+  trainer.gather_gradients();
+  return result;
+}
+
+Compared compared(double reference, double layout) {
+  const double difference = std::abs(layout - reference);
+  const double error = difference == 0 ? 0 : difference / std::abs(reference);
+  return {.reference = reference,
+          .layout = layout,
+          .relative_error = std::isfinite(error) ? error : std::numeric_limits<double>::infinity()};
+}
+
+// Sums and largest values over the ranks of a world, of numbers on the host.
+class Totaler {
+ public:
+  Totaler(kernels::Backend& backend, kernels::Stream& stream, Communicator& world)
+      : backend_(backend), stream_(stream), world_(world) {}
+
+  template <std::size_t count>
+  void reduce(std::array<double, count>& numbers, Reduction reduction) {
+    const Tensor device = backend_.allocate(stream_, {1, static_cast<std::int64_t>(count)},
+                                            Dtype::f64, Category::workspace);
+    backend_.upload(stream_, std::as_bytes(std::span(numbers)), device);
+    world_.all_reduce(stream_, device, reduction);
+    backend_.download(stream_, device, std::as_writable_bytes(std::span(numbers)));
+    stream_.synchronize();
+  }
+
+  // `numbers` of rank 0 go to all.
+  template <class Number>
+  void broadcast(std::vector<Number>& numbers, Dtype dtype) {
+    const Tensor device = backend_.allocate(stream_, {1, static_cast<std::int64_t>(numbers.size())},
+                                            dtype, Category::workspace);
+    backend_.upload(stream_, std::as_bytes(std::span(numbers)), device);
+    world_.broadcast(stream_, device, 0);
+    backend_.download(stream_, device, std::as_writable_bytes(std::span(numbers)));
+    stream_.synchronize();
+  }
+
+  std::vector<double> values(View view) {
+    const Tensor exact = backend_.allocate(stream_, view.shape(), Dtype::f64, Category::workspace);
+    std::vector<double> numbers(static_cast<std::size_t>(view.size()));
+    backend_.run(stream_, kernels::Convert{.x = view, .out = exact});
+    backend_.download(stream_, exact, std::as_writable_bytes(std::span(numbers)));
+    stream_.synchronize();
+    return numbers;
+  }
+
+  int rank() const { return world_.rank(); }
+
+ private:
+  kernels::Backend& backend_;
+  kernels::Stream& stream_;
+  Communicator& world_;
+};
+
+double norm_of(const std::vector<double>& values) {
+  double squares = 0;
+  for (const double value : values) squares += value * value;
+  return std::sqrt(squares);
+}
+
+// How a tensor of this rank differs from the whole one.
+struct Difference {
+  double squares = 0;
+  double largest = 0;
+};
+
+// Elements of which `counts` is false are left out.
+template <class Counts>
+Difference difference_of(const models::Shard& shard, const std::vector<double>& mine,
+                         const std::vector<double>& whole, const Counts& counts) {
+  Difference difference;
+  const models::Slice& slice = shard.slice;
+  for (std::int64_t r = 0; r < slice.rows; ++r) {
+    for (std::int64_t c = 0; c < slice.columns; ++c) {
+      const std::int64_t place =
+          (slice.first_row + r) * shard.parameter.columns + slice.first_column + c;
+      if (!counts(static_cast<std::size_t>(place))) continue;
+      double off = mine[static_cast<std::size_t>(r * slice.columns + c)] -
+                   whole[static_cast<std::size_t>(place)];
+      if (!std::isfinite(off)) off = std::numeric_limits<double>::max();
+      difference.squares += off * off;
+      difference.largest = std::max(difference.largest, std::abs(off));
+    }
+  }
+  return difference;
+}
+
+class Comparison {
+ public:
+  // `reference` is there on rank 0.
+  Comparison(Totaler totaler, const Trainer& layout, const Trainer* reference)
+      : totaler_(std::move(totaler)), layout_(layout), reference_(reference) {}
+
+  // Every element of rank 0's reference, on all ranks.
+  std::vector<double> expected(const models::Parameter& parameter, View Weight::*part) {
+    std::vector<double> whole(static_cast<std::size_t>(parameter.size()));
+    if (reference_) {
+      whole = totaler_.values(reference_->parameters().weight(parameter.name).*part);
+    }
+    totaler_.broadcast(whole, Dtype::f64);
+    return whole;
+  }
+
+  // `least` is the least norm that the difference is measured by.
+  template <class Counts>
+  TensorError error_of(const models::Parameter& parameter, View Weight::*part,
+                       const std::vector<double>& whole, double least, const Counts& counts) {
+    // Slices that are counted add up to the tensor; of the others each is held to it alone.
+    std::array<double, 1> counted{0};
+    std::array<double, 2> most{0, 0};
+    for (const auto& slot : layout_.parameters().slots()) {
+      if (slot.parameter().name != parameter.name) continue;
+      const auto mine = totaler_.values(layout_.parameters().weight(parameter.name).*part);
+      const Difference difference = difference_of(slot.shard, mine, whole, counts);
+      const bool first = layout_.mesh().coordinate(Axis::data) == 0;
+      (slot.shard.is_counted && first ? counted[0] : most[0]) = difference.squares;
+      most[1] = difference.largest;
+    }
+    totaler_.reduce(counted, Reduction::sum);
+    totaler_.reduce(most, Reduction::maximum);
+    double largest = std::numeric_limits<double>::min();
+    for (const double value : whole) largest = std::max(largest, std::abs(value));
+    const double off = std::sqrt(std::max(counted[0], most[0]));
+    return {
+        .name = parameter.name,
+        .relative_error = off == 0 ? 0 : off / std::max(norm_of(whole), least),
+        .ulp = most[1] / (static_cast<double>(std::numeric_limits<float>::epsilon()) * largest)};
+  }
+
+ private:
+  Totaler totaler_;
+  const Trainer& layout_;
+  const Trainer* reference_;
+};
+
+}  // namespace
+
+Tolerance Tolerance::of(Dtype compute) {
+  if (compute == Dtype::f32 || compute == Dtype::f64) return {};
+  return {.loss = 1e-2, .gradient = 5e-2, .weight = 5e-2};
+}
+
+Verification verify(kernels::Backend& backend, Communicator& world, const data::Sampler& sampler,
+                    const TrainerOptions& options) {
+  const TrainerOptions one_step = one_step_of(options);
+  Trainer layout(backend, world, sampler, nullptr, one_step);
+  const StepResult found = take_step(layout);
+  std::unique_ptr<Communicator> alone;
+  std::unique_ptr<Trainer> reference;
+  std::vector<double> expected(2);
+  if (world.rank() == 0) {
+    alone = std::move(make_local_world(1).front());
+    reference = std::make_unique<Trainer>(backend, *alone, sampler, nullptr, on_one_rank(one_step));
+    const StepResult result = take_step(*reference);
+    expected = {result.loss, result.gradient_norm};
+  }
+  const auto stream = backend.make_stream();
+  Totaler totaler(backend, *stream, world);
+  totaler.broadcast(expected, Dtype::f64);
+  Verification verification;
+  verification.loss = compared(expected[0], found.loss);
+  verification.gradient_norm = compared(expected[1], found.gradient_norm);
+  const Tolerance tolerance = Tolerance::of(options.compute);
+  Comparison comparison(totaler, layout, reference.get());
+  const auto hold = [&](const TensorError& error, double allowed, TensorError& worst) {
+    if (worst.name.empty() || error.relative_error > worst.relative_error) worst = error;
+    if (error.relative_error > allowed && !verification.first_wrong) {
+      verification.first_wrong = error;
+    }
+  };
+  const auto table = models::parameter_table(options.model);
+  const double rounding = kRoundingShare * expected[1];
+  for (const auto& parameter : table) {
+    const auto whole = comparison.expected(parameter, &Weight::gradient);
+    hold(comparison.error_of(parameter, &Weight::gradient, whole, rounding,
+                             [](std::size_t) { return true; }),
+         tolerance.gradient, verification.worst_gradient);
+  }
+  const double element_rounding =
+      rounding / std::sqrt(static_cast<double>(models::parameter_count(options.model)));
+  for (const auto& parameter : table) {
+    const auto gradient = comparison.expected(parameter, &Weight::gradient);
+    const auto whole = comparison.expected(parameter, &Weight::value);
+    // What was zero before is measured by how far it may have moved.
+    const double moved =
+        options.learning_rate.peak * std::sqrt(static_cast<double>(parameter.size()));
+    hold(comparison.error_of(
+             parameter, &Weight::value, whole, moved,
+             [&](std::size_t i) { return std::abs(gradient[i]) > element_rounding; }),
+         tolerance.weight, verification.worst_weight);
+  }
+  verification.equivalent = !verification.first_wrong &&
+                            verification.loss.relative_error <= tolerance.loss &&
+                            verification.gradient_norm.relative_error <= tolerance.gradient;
+  return verification;
+}
+
+}  // namespace trireme::runtime
