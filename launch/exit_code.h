@@ -8,6 +8,7 @@ namespace trireme::launch {
 // What the shell, and a job script, learn from a run.
 enum class ExitCode {
   done = 0,
+  not_equivalent = 1,  // of trireme verify
   usage = 2,           // command line or config
   corrupt = 65,        // data or checkpoint
   missing = 66,        // input

@@ -52,6 +52,7 @@ int run(int count, char** values) {
   app.set_version_flag("--version", trireme::launch::version_text());
   trireme::launch::Command chosen;
   trireme::launch::add_train(app, chosen);
+  trireme::launch::add_verify(app, chosen);
   trireme::launch::add_schedule(app, chosen);
   trireme::launch::add_data(app, chosen);
   trireme::launch::add_bench(app, chosen);

@@ -16,6 +16,7 @@ using Command = std::function<ExitCode()>;
 
 // Each adds one command to the line and sets `chosen` if it is the one given.
 void add_train(CLI::App& app, Command& chosen);
+void add_verify(CLI::App& app, Command& chosen);
 void add_schedule(CLI::App& app, Command& chosen);
 void add_data(CLI::App& app, Command& chosen);
 void add_bench(CLI::App& app, Command& chosen);

@@ -1,0 +1,108 @@
+#include "launch/rank_setup.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+
+#include "launch/console.h"
+#include "launch/exit_code.h"
+#include "launch/node.h"
+#include "launch/resolve.h"
+#include "launch/run_header.h"
+
+namespace trireme::launch {
+namespace {
+
+void add_short(CLI::App& command, const char* flag, const char* key,
+               std::vector<std::string>& settings) {
+  command.add_option_function<std::string>(
+      flag,
+      [&settings, key](const std::string& value) {
+        settings.push_back(std::string(key) + "=" + value);
+      },
+      std::string("short for --set ") + key + "=N");
+}
+
+int ranks_of(const LoadedConfig& loaded, const Job& job, bool dry_run) {
+  if (!dry_run || job.size() > 1) return job.size();
+  const ParallelSection& parallel = loaded.config.parallel;
+  return static_cast<int>(parallel.tensor * parallel.pipeline * parallel.context *
+                          parallel.data.value_or(1));
+}
+
+void check_device(LoadedConfig& loaded, const Job& job) {
+  if (loaded.config.train.device != Device::cuda) return;
+  if (kernels::cuda_devices() == 0) {
+    loaded.reject("train.device",
+                  "there is no CUDA device that this build and this machine can use");
+  } else if (job.size() > 1) {
+    loaded.reject("train.device", "several ranks on CUDA are not in this version; start one");
+  }
+}
+
+// What lives as long as the run must fit in the node, activations apart.
+void check_memory(RankSetup& setup, const Job& job) {
+  LoadedConfig& loaded = setup.loaded;
+  if (!loaded.problems.empty() || loaded.config.train.device == Device::cuda) return;
+  const double needed = persistent_bytes(setup.options) * job.local_size();
+  if (needed <= static_cast<double>(node_memory())) return;
+  loaded.reject("model.hidden_size",
+                "the model needs " + gibibytes(needed) +
+                    " of parameters, gradients and optimizer for " +
+                    std::to_string(job.local_size()) + " ranks on a node of " +
+                    gibibytes(static_cast<double>(node_memory())) +
+                    ": make it smaller, or use more nodes with optimizer.zero_stage = 1, "
+                    "parallel.tensor or parallel.pipeline");
+}
+
+}  // namespace
+
+void add_config_arguments(CLI::App& command, ConfigArguments& arguments) {
+  command.add_option("config", arguments.path, "the run's TOML file")->required();
+  command
+      .add_option("--set", arguments.settings, "section.key=value, wins over the file; repeatable")
+      ->allow_extra_args(false);
+  add_short(command, "--tp", "parallel.tensor", arguments.settings);
+  add_short(command, "--pp", "parallel.pipeline", arguments.settings);
+  add_short(command, "--dp", "parallel.data", arguments.settings);
+  add_short(command, "--cp", "parallel.context", arguments.settings);
+  add_short(command, "--ep", "parallel.expert", arguments.settings);
+}
+
+void read_config(RankSetup& setup, const Job& job, const ConfigArguments& arguments, bool dry_run) {
+  setup.loaded = load_config(arguments.path, arguments.settings);
+  setup.options = resolve(setup.loaded, ranks_of(setup.loaded, job, dry_run));
+  if (!dry_run) {
+    check_device(setup.loaded, job);
+    check_memory(setup, job);
+  }
+  if (!setup.loaded.problems.empty()) throw ConfigError(setup.loaded.problems);
+}
+
+void make_device(RankSetup& setup, const Job& job) {
+  // Ranks of one node share its cores, whether the launcher bound them or not.
+  const int share = std::max(1, node_cores() / job.local_size());
+  const TrainSection& train = setup.loaded.config.train;
+  setup.threads = static_cast<int>(train.threads.value_or(std::min(share, usable_cores())));
+  setup.backend = train.device == Device::cuda
+                      ? kernels::make_cuda_backend(0)
+                      : kernels::make_cpu_backend({.threads = setup.threads});
+}
+
+std::unique_ptr<runtime::Communicator> make_world(const RankSetup& setup, Job& job) {
+  const double seconds = setup.loaded.config.watchdog.timeout_seconds.value_or(600);
+  return job.make_world(
+      {.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1e3)),
+       .spin = job.local_size() * setup.threads < usable_cores()});
+}
+
+void end_job(Job& job, const std::string& phase, const std::exception_ptr& exception) {
+  const Failure failure = failure_of(exception);
+  std::fprintf(stderr, "error: rank %d (%s) while %s: %s\n", job.rank(), host_name().c_str(),
+               phase.c_str(), failure.message.c_str());
+  job.abort(static_cast<int>(failure.code));
+  std::abort();
+}
+
+}  // namespace trireme::launch

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <exception>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "launch/bootstrap.h"
+#include "launch/config_file.h"
+#include "launch/training_data.h"
+#include "runtime/train/trainer.h"
+
+namespace CLI {
+class App;
+}
+
+namespace trireme::launch {
+
+// The config of a run, as the command line names it.
+struct ConfigArguments {
+  std::string path;
+  std::vector<std::string> settings;  // "section.key=value"
+};
+
+// CONFIG, --set and the short flags: --tp 2 is short for --set parallel.tensor=2. `arguments` must
+// live as long as the parser.
+void add_config_arguments(CLI::App& command, ConfigArguments& arguments);
+
+// What a rank needs before it trains or verifies.
+struct RankSetup {
+  LoadedConfig loaded;
+  runtime::TrainerOptions options;
+  TrainingData data;
+  int threads = 1;  // of a rank on the CPU
+  std::unique_ptr<kernels::Backend> backend;
+};
+
+// Reads and checks the config for as many ranks as the job has; a dry run alone stands for as many
+// as its config asks for, on machines yet to be had. Throws ConfigError with everything wrong.
+void read_config(RankSetup& setup, const Job& job, const ConfigArguments& arguments, bool dry_run);
+
+void make_device(RankSetup& setup, const Job& job);
+
+// Collective.
+std::unique_ptr<runtime::Communicator> make_world(const RankSetup& setup, Job& job);
+
+// Says what this rank was doing when it failed, and ends every rank.
+[[noreturn]] void end_job(Job& job, const std::string& phase, const std::exception_ptr& exception);
+
+}  // namespace trireme::launch
