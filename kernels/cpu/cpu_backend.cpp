@@ -1,8 +1,6 @@
 #include <omp.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <numeric>
 #include <optional>
@@ -11,28 +9,13 @@
 
 #include "kernels/backend.h"
 #include "kernels/caching_pool.h"
+#include "kernels/cpu/host_memory.h"
 #include "kernels/cpu/host_stream.h"
 #include "kernels/cpu/instruction_set.h"
 #include "kernels/cpu/matmul.h"
 
 namespace trireme::kernels {
 namespace {
-
-class HostMemory final : public MemorySource {
- public:
-  void* allocate(std::size_t bytes) override {
-    const std::size_t alignment = bytes >= kHugePage ? kHugePage : kCacheLine;
-    void* data = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-    // First touch of 4 KiB pages is an order of magnitude slower.
-    if (data && bytes >= kHugePage) madvise(data, bytes, MADV_HUGEPAGE);
-    return data;
-  }
-  void free(void* data) override { std::free(data); }
-
- private:
-  static constexpr std::size_t kCacheLine = 64;
-  static constexpr std::size_t kHugePage = std::size_t{2} << 20;
-};
 
 // The reference: every operation runs here, on any machine.
 class CpuBackend final : public Backend {

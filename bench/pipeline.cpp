@@ -1,0 +1,179 @@
+#include "bench/pipeline.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <limits>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "bench/measure.h"
+#include "kernels/synthetic/synthetic_backend.h"
+#include "runtime/pipeline/executor.h"
+#include "schedules/catalog.h"
+#include "schedules/generate.h"
+#include "schedules/passes.h"
+
+namespace trireme::bench {
+namespace {
+
+using kernels::Category;
+using kernels::Dtype;
+using kernels::SyntheticBackend;
+using kernels::Tensor;
+using schedules::Schedule;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Stages that sleep and hand on messages of a given size.
+class SleepingPasses final : public runtime::Passes {
+ public:
+  SleepingPasses(SyntheticBackend& backend, kernels::Stream& compute, const schedules::Costs& costs,
+                 kernels::Shape message, std::size_t passes)
+      : backend_(backend), compute_(compute), costs_(costs), message_(message) {
+    ran_.reserve(passes);  // the stream writes to its elements
+  }
+
+  Tensor forward(int stage, int, Tensor) override {
+    sleep(costs_.stages[static_cast<std::size_t>(stage)].forward);
+    return stage + 1 < static_cast<int>(costs_.stages.size()) ? message() : Tensor();
+  }
+
+  Tensor backward_input(int stage, int, Tensor) override {
+    sleep(costs_.stages[static_cast<std::size_t>(stage)].backward_input);
+    return stage > 0 ? message() : Tensor();
+  }
+
+  void backward_weight(int stage, int) override {
+    sleep(costs_.stages[static_cast<std::size_t>(stage)].backward_weight);
+  }
+
+  Tensor backward(int stage, int micro_batch, Tensor d_out) override {
+    sleep(costs_.stages[static_cast<std::size_t>(stage)].backward_input +
+          costs_.stages[static_cast<std::size_t>(stage)].backward_weight);
+    static_cast<void>(micro_batch);
+    static_cast<void>(d_out);
+    return stage > 0 ? message() : Tensor();
+  }
+
+  const std::vector<SyntheticBackend::Interval>& ran() const { return ran_; }
+
+ private:
+  void sleep(double seconds) { backend_.pause(compute_, seconds, &ran_.emplace_back()); }
+  Tensor message() {
+    return backend_.allocate(compute_, message_, Dtype::f32, Category::activations);
+  }
+
+  SyntheticBackend& backend_;
+  kernels::Stream& compute_;
+  const schedules::Costs& costs_;
+  kernels::Shape message_;
+  std::vector<SyntheticBackend::Interval> ran_;
+};
+
+kernels::Shape shape_of(std::int64_t bytes) {
+  return {1, std::max<std::int64_t>(1, bytes / static_cast<std::int64_t>(sizeof(float)))};
+}
+
+// The largest of every rank's numbers; all ranks leave together.
+template <std::size_t count>
+void maximize(SyntheticBackend& backend, kernels::Stream& stream, runtime::Communicator& world,
+              std::array<double, count>& numbers) {
+  const Tensor device = backend.allocate(stream, {1, static_cast<std::int64_t>(count)}, Dtype::f64,
+                                         Category::workspace);
+  backend.upload(stream, std::as_bytes(std::span(numbers)), device);
+  world.all_reduce(stream, device, runtime::Reduction::maximum);
+  backend.download(stream, device, std::as_writable_bytes(std::span(numbers)));
+  stream.synchronize();
+}
+
+Schedule schedule_for(const std::string& kind, const PipelineOptions& options, int ranks,
+                      double message_seconds) {
+  schedules::Request request;
+  request.kind = kind;
+  request.shape = {.ranks = ranks,
+                   .micro_batches = options.micro_batches,
+                   .virtual_stages = options.virtual_stages};
+  request.cost = options.share;
+  request.communication = message_seconds;
+  if (options.memory_limit > 0) request.goal.memory_limit = {options.memory_limit};
+  return schedules::make_schedule(request);
+}
+
+}  // namespace
+
+double message_seconds(runtime::Communicator& world, const PipelineOptions& options) {
+  if (world.size() == 1) return 0;
+  const Schedule chain =
+      schedules::forward_only(schedules::gpipe({.ranks = world.size(), .micro_batches = 1}));
+  const auto costs = schedules::Costs::even(chain.placement, options.share, 0);
+  SyntheticBackend backend({});
+  const auto compute = backend.make_stream();
+  const auto totals = backend.make_stream();
+  const kernels::Shape message = shape_of(options.message_bytes);
+  runtime::Executor executor(backend, *compute, schedules::lower(chain), world,
+                             {.shape = message, .dtype = Dtype::f32});
+  constexpr int kRounds = 10;
+  std::vector<double> seconds;
+  for (int round = 0; round <= kRounds; ++round) {
+    SleepingPasses sleeping(backend, *compute, costs, message, 1);
+    std::array<double, 1> end{0};
+    maximize(backend, *totals, world, end);
+    const double start = now();
+    executor.run(sleeping);
+    compute->synchronize();
+    executor.check_messages();
+    end = {sleeping.ran().front().end - start};
+    maximize(backend, *totals, world, end);
+    const double passes = world.size() * costs.stages.front().forward;
+    seconds.push_back((end[0] - passes) / (world.size() - 1));
+  }
+  return median(std::vector<double>(seconds.begin() + 1, seconds.end()));
+}
+
+PipelineTimes run_pipeline(runtime::Communicator& world, const std::string& kind,
+                           const PipelineOptions& options, double message_seconds) {
+  const Schedule schedule = schedule_for(kind, options, world.size(), message_seconds);
+  const auto costs = schedules::Costs::even(schedule.placement, options.share, message_seconds);
+  auto program = schedules::lower(schedule, options.slots);
+  if (options.one_stream) program = schedules::with_one_stream(std::move(program), costs);
+  const auto simulated = schedules::simulate(program, costs);
+  PipelineTimes times{.kind = kind,
+                      .virtual_stages = schedule.placement.stages / world.size(),
+                      .measured = std::numeric_limits<double>::infinity(),
+                      .simulated = simulated.makespan(),
+                      .simulated_span = simulated.span(),
+                      .messages = static_cast<int>(program.transfers.size())};
+  SyntheticBackend backend({});
+  const auto compute = backend.make_stream();
+  const auto totals = backend.make_stream();
+  const kernels::Shape message = shape_of(options.message_bytes);
+  runtime::Executor executor(backend, *compute, std::move(program), world,
+                             {.shape = message, .dtype = Dtype::f32});
+  const std::size_t passes = schedule.ranks[static_cast<std::size_t>(world.rank())].size();
+  for (int step = 0; step <= options.steps; ++step) {
+    SleepingPasses sleeping(backend, *compute, costs, message, passes);
+    std::array<double, 2> found{0, 0};
+    maximize(backend, *totals, world, found);
+    const double start = now();
+    executor.run(sleeping);
+    compute->synchronize();
+    executor.check_messages();
+    const auto& ran = sleeping.ran();
+    found = {ran.back().end - start, ran.back().end - ran.front().start};
+    maximize(backend, *totals, world, found);
+    if (step == 0 || found[0] >= times.measured) continue;
+    times.measured = found[0];
+    times.measured_span = found[1];
+  }
+  const double work = options.micro_batches * options.share.whole();
+  times.bubble = 1 - work / times.measured;
+  times.span_bubble = 1 - work / times.measured_span;
+  return times;
+}
+
+}  // namespace trireme::bench
