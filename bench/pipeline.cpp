@@ -43,6 +43,11 @@ class SleepingPasses final : public runtime::Passes {
     return stage + 1 < static_cast<int>(costs_.stages.size()) ? message() : Tensor();
   }
 
+  void drop(int, int) override {}
+  void recompute(int stage, int) override {
+    sleep(costs_.stages[static_cast<std::size_t>(stage)].forward);
+  }
+
   Tensor backward_input(int stage, int, Tensor) override {
     sleep(costs_.stages[static_cast<std::size_t>(stage)].backward_input);
     return stage > 0 ? message() : Tensor();
@@ -52,11 +57,9 @@ class SleepingPasses final : public runtime::Passes {
     sleep(costs_.stages[static_cast<std::size_t>(stage)].backward_weight);
   }
 
-  Tensor backward(int stage, int micro_batch, Tensor d_out) override {
+  Tensor backward(int stage, int, Tensor) override {
     sleep(costs_.stages[static_cast<std::size_t>(stage)].backward_input +
           costs_.stages[static_cast<std::size_t>(stage)].backward_weight);
-    static_cast<void>(micro_batch);
-    static_cast<void>(d_out);
     return stage > 0 ? message() : Tensor();
   }
 

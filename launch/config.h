@@ -9,6 +9,7 @@
 #include "models/shape.h"
 #include "optim/learning_rate.h"
 #include "runtime/comm/mesh.h"
+#include "runtime/model/recompute.h"
 
 namespace trireme::launch {
 
@@ -79,6 +80,11 @@ struct ScheduleSection {
   double memory_limit = 0;                     // for searched kinds, in micro-batches; 0: none
 };
 
+struct RecomputeSection {
+  runtime::Recompute mode = runtime::Recompute::none;
+  std::optional<std::int64_t> layers;  // of each stage; nothing: all
+};
+
 struct CheckpointSection {
   std::string resume = "auto";
   std::string dir;
@@ -104,6 +110,7 @@ struct Config {
   OptimizerSection optimizer;
   TrainSection train;
   ScheduleSection schedule;
+  RecomputeSection recompute;
   CheckpointSection checkpoint;
   WatchdogSection watchdog;
   RunSection run;

@@ -331,6 +331,10 @@ Key split() {
 std::vector<Key> run_keys() {
   constexpr auto checkpoint = &Config::checkpoint;
   constexpr auto schedule = &Config::schedule;
+  constexpr auto recompute = &Config::recompute;
+  constexpr Choices<runtime::Recompute, 3> modes{{{"none", runtime::Recompute::none},
+                                                  {"selective", runtime::Recompute::selective},
+                                                  {"full", runtime::Recompute::full}}};
   return {
       word({"schedule.kind", "", "pipeline schedule; without a pipeline there is nothing to order"},
            at(schedule, &ScheduleSection::kind), schedule_kinds()),
@@ -343,8 +347,13 @@ std::vector<Key> run_keys() {
       number({"schedule.memory_limit", "micro-batches",
               "activations a rank may hold, for zb-auto, zb-v-auto and auto; 0: no limit"},
              at(schedule, &ScheduleSection::memory_limit), kNotNegative),
-      only({"recompute.mode", "", "activations to compute again in the backward pass"}, "text",
-           "\"none\""),
+      choice({"recompute.mode", "",
+              "what a layer computes again: nothing; norms, activation function and attention; or "
+              "all"},
+             at(recompute, &RecomputeSection::mode), modes),
+      integer_or_auto(
+          {"recompute.layers", "layers", "of each stage that do so, the first ones; auto: all"},
+          at(recompute, &RecomputeSection::layers), 0, kLargest),
       text({"checkpoint.dir", "", "where checkpoints go; default: the run folder"}, "a folder",
            at(checkpoint, &CheckpointSection::dir)),
       only({"checkpoint.interval", "steps", "between checkpoints; 0: never"}, "integer", "0"),

@@ -175,6 +175,8 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
                                      .epsilon = config.optimizer.eps,
                                      .weight_decay = config.optimizer.weight_decay}};
   options.sequence_parallel = config.parallel.sequence;
+  options.recompute = config.recompute.mode;
+  options.recompute_layers = config.recompute.layers;
   if (loaded.problems.empty()) resolve_pipeline(loaded, options);
   return options;
 }

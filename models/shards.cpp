@@ -98,7 +98,10 @@ std::vector<std::vector<Shard>> shards_of(const Shape& shape, const UnitsByStage
         const bool is_copy = is_tied_table && unit == head && !both_ends;
         if (parameter.unit != unit && !is_copy) continue;
         const Slice slice = slice_of(parameter, tensor_rank, tensor_ranks);
-        Shard shard{.parameter = parameter, .slice = slice, .units = {unit}};
+        Shard shard{.parameter = parameter,
+                    .slice = slice,
+                    .largest_size = slice_of(parameter, 0, tensor_ranks).size(),
+                    .units = {unit}};
         if (is_tied_table && both_ends) shard.units.push_back(head);
         shard.shared_by_stages = is_tied_table && !both_ends;
         shard.is_counted = slice.copy == 0 && !is_copy;

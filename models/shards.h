@@ -32,6 +32,8 @@ void initial_values(const Parameter& parameter, const Slice& slice, std::uint64_
 struct Shard {
   Parameter parameter;
   Slice slice;
+  // Of the rank that holds most: the same on all of them, for what they must decide alike.
+  std::int64_t largest_size = 0;
   std::vector<int> units;  // that read it here: two for a tied table with both its ends here
   // Another pipeline rank holds the same slice: a tied table whose ends are apart.
   bool shared_by_stages = false;

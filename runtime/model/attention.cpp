@@ -33,6 +33,22 @@ Tensor SelfAttention::forward(Stream& stream, Tensor x, Saved& saved) const {
   saved.qkv = qkv_.forward(stream, ranks_.gather(stream, x).all);
   saved.x = std::move(x);
   rotate(stream, saved.qkv, false);
+  attend(stream, saved);
+  return ranks_.sum(stream, out_.forward(stream, saved.mixed));
+}
+
+void SelfAttention::drop(Saved& saved) {
+  saved.x.reset();
+  saved.mixed.reset();
+  saved.log_sum_exp.reset();
+}
+
+void SelfAttention::restore(Stream& stream, Tensor x, Saved& saved) const {
+  saved.x = std::move(x);
+  attend(stream, saved);
+}
+
+void SelfAttention::attend(Stream& stream, Saved& saved) const {
   saved.mixed = backend_.allocate(stream, {saved.qkv.rows(), shape_.heads * shape_.head_dim},
                                   saved.qkv.view().dtype, Category::activations);
   saved.log_sum_exp =
@@ -45,7 +61,6 @@ Tensor SelfAttention::forward(Stream& stream, Tensor x, Saved& saved) const {
                                           .log_sum_exp = saved.log_sum_exp,
                                           .shape = shape_,
                                           .scale = scale_});
-  return ranks_.sum(stream, out_.forward(stream, saved.mixed));
 }
 
 Tensor SelfAttention::backward_input(Stream& stream, Tensor d_out, Saved& saved) const {

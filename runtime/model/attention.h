@@ -20,6 +20,12 @@ class SelfAttention {
   SelfAttention(const LayerContext& context, const std::string& name);
 
   kernels::Tensor forward(kernels::Stream& stream, kernels::Tensor x, Saved& saved) const;
+
+  // Frees what can be had again from q, k and v, and from x, which is freed too.
+  static void drop(Saved& saved);
+  // Has it again. `x` is what forward was given.
+  void restore(kernels::Stream& stream, kernels::Tensor x, Saved& saved) const;
+
   kernels::Tensor backward_input(kernels::Stream& stream, kernels::Tensor d_out,
                                  Saved& saved) const;
   void backward_weight(kernels::Stream& stream, Saved saved) const;
@@ -29,6 +35,7 @@ class SelfAttention {
   kernels::View queries(kernels::View qkv) const;
   kernels::View keys(kernels::View qkv) const;
   kernels::View values(kernels::View qkv) const;
+  void attend(kernels::Stream& stream, Saved& saved) const;
   void rotate(kernels::Stream& stream, kernels::View qkv, bool inverse) const;
 
   kernels::Backend& backend_;

@@ -3,6 +3,7 @@
 #include "runtime/model/attention.h"
 #include "runtime/model/feed_forward.h"
 #include "runtime/model/norm.h"
+#include "runtime/model/recompute.h"
 
 namespace trireme::runtime {
 
@@ -16,11 +17,18 @@ class Block {
     Norm::Saved first_norm, second_norm;
     SelfAttention::Saved attention;
     FeedForward::Saved feed_forward;
+    Recompute missing = Recompute::none;  // what is to be computed again
   };
 
-  Block(const LayerContext& context, int layer);
+  // `recompute`: what it does not keep between forward and backward_input.
+  Block(const LayerContext& context, int layer, Recompute recompute = Recompute::none);
 
   kernels::Tensor forward(kernels::Stream& stream, kernels::Tensor x, Saved& saved) const;
+
+  // Frees everything but the layer's input, whatever the layer keeps otherwise.
+  static void drop(Saved& saved);
+  // Computes again what is missing. backward_input does it by itself.
+  void restore(kernels::Stream& stream, Saved& saved) const;
 
   // Returns d_x, frees what the weight gradients do not need, and accumulates those of the norms.
   kernels::Tensor backward_input(kernels::Stream& stream, kernels::Tensor d_out,
@@ -35,6 +43,7 @@ class Block {
   Norm first_norm_, second_norm_;
   SelfAttention attention_;
   FeedForward feed_forward_;
+  Recompute recompute_;
 };
 
 }  // namespace trireme::runtime

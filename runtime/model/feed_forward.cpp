@@ -28,8 +28,27 @@ FeedForward::FeedForward(const LayerContext& context, const std::string& name)
       width_(down_.inputs()) {}
 
 Tensor FeedForward::forward(Stream& stream, Tensor x, Saved& saved) const {
+  begin(stream, std::move(x), saved);
+  return ranks_.sum(stream, down_.forward(stream, saved.activated));
+}
+
+void FeedForward::begin(Stream& stream, Tensor x, Saved& saved) const {
   saved.inner = up_.forward(stream, ranks_.gather(stream, x).all);
   saved.x = std::move(x);
+  activate(stream, saved);
+}
+
+void FeedForward::drop(Saved& saved) {
+  saved.x.reset();
+  saved.activated.reset();
+}
+
+void FeedForward::restore(Stream& stream, Tensor x, Saved& saved) const {
+  saved.x = std::move(x);
+  activate(stream, saved);
+}
+
+void FeedForward::activate(Stream& stream, Saved& saved) const {
   const View inner = saved.inner;
   saved.activated =
       backend_.allocate(stream, {inner.rows, width_}, inner.dtype, Category::activations);
@@ -40,7 +59,6 @@ Tensor FeedForward::forward(Stream& stream, Tensor x, Saved& saved) const {
   } else {
     backend_.run(stream, kernels::Gelu{.x = inner, .out = saved.activated});
   }
-  return ranks_.sum(stream, down_.forward(stream, saved.activated));
 }
 
 Tensor FeedForward::backward_input(Stream& stream, Tensor d_out, Saved& saved) const {

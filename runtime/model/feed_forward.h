@@ -21,11 +21,22 @@ class FeedForward {
   FeedForward(const LayerContext& context, const std::string& name);
 
   kernels::Tensor forward(kernels::Stream& stream, kernels::Tensor x, Saved& saved) const;
+
+  // The first product and the activation function, which is all that the backward pass needs.
+  void begin(kernels::Stream& stream, kernels::Tensor x, Saved& saved) const;
+
+  // Frees what can be had again from the first product's result, and from x, which is freed too.
+  static void drop(Saved& saved);
+  // Has it again. `x` is what forward was given.
+  void restore(kernels::Stream& stream, kernels::Tensor x, Saved& saved) const;
+
   kernels::Tensor backward_input(kernels::Stream& stream, kernels::Tensor d_out,
                                  Saved& saved) const;
   void backward_weight(kernels::Stream& stream, Saved saved) const;
 
  private:
+  void activate(kernels::Stream& stream, Saved& saved) const;
+
   kernels::Backend& backend_;
   const TensorParallel& ranks_;
   bool gated_;

@@ -43,6 +43,8 @@ ParameterBuffers::ParameterBuffers(kernels::Backend& backend, kernels::Stream& s
 std::vector<std::int64_t> ParameterBuffers::place(
     const std::vector<std::vector<models::Shard>>& stages) {
   std::vector<std::int64_t> sizes;
+  // Of the open bucket, on the tensor-parallel rank that holds most: all have the same buckets.
+  std::int64_t filled = 0;
   for (const auto& shards : stages) {
     bool closed = true;
     int unit = -1;
@@ -50,7 +52,11 @@ std::vector<std::int64_t> ParameterBuffers::place(
       const bool new_unit = shard.units.front() != unit;
       unit = shard.units.front();
       closed = closed || shard.shared_by_stages;
-      if (closed || (new_unit && sizes.back() >= options_.bucket_elements)) sizes.push_back(0);
+      if (closed || (new_unit && filled >= options_.bucket_elements)) {
+        sizes.push_back(0);
+        filled = 0;
+      }
+      filled += shard.largest_size;
       closed = shard.shared_by_stages;
       const auto bucket = static_cast<int>(sizes.size()) - 1;
       by_name_.emplace(shard.parameter.name, slots_.size());

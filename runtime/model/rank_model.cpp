@@ -20,7 +20,9 @@ RankModel::RankModel(kernels::Backend& backend, kernels::Stream& stream,
                              .rope = rope_ ? &*rope_ : nullptr,
                              .sequence = options_.sequence};
   for (const auto& [number, layers] : options_.stages) {
-    stages_.try_emplace(number, context, layers);
+    const auto count = static_cast<std::size_t>(
+        std::min<std::int64_t>(layers.count, options_.recompute_layers.value_or(layers.count)));
+    stages_.try_emplace(number, context, layers, std::vector<Recompute>(count, options_.recompute));
   }
 }
 

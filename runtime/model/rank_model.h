@@ -16,6 +16,9 @@ class RankModel {
     std::int64_t sequence = 0;                 // tokens of a sample
     Communicator* tensor = nullptr;  // ranks that share every matrix; nothing: this one alone
     bool sequence_parallel = false;  // these also share the tokens
+    Recompute recompute = Recompute::none;
+    // Of each stage, so many layers recompute, the first ones; nothing: all.
+    std::optional<std::int64_t> recompute_layers = {};
   };
 
   // `buffers` holds the slices of the units of the stages, and is borrowed.

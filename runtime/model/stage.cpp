@@ -8,11 +8,14 @@ using kernels::Stream;
 using kernels::Tensor;
 using kernels::View;
 
-Stage::Stage(const LayerContext& context, models::LayerRange layers)
+Stage::Stage(const LayerContext& context, models::LayerRange layers,
+             const std::vector<Recompute>& recompute)
     : layers_(layers), head_unit_(models::unit_count(context.shape) - 1) {
   if (layers.embedding) embedding_.emplace(context);
-  for (int layer = layers.first; layer < layers.first + layers.count; ++layer) {
-    blocks_.emplace_back(context, layer);
+  for (int i = 0; i < layers.count; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    blocks_.emplace_back(context, layers.first + i,
+                         at < recompute.size() ? recompute[at] : Recompute::none);
   }
   if (layers.head) head_.emplace(context);
 }
@@ -33,6 +36,14 @@ Tensor Stage::forward(Stream& stream, Tensor x, const MicroBatch& batch, Saved& 
   before_unit(head_unit_);
   head_->forward(stream, std::move(x), batch.target, saved.head);
   return {};
+}
+
+void Stage::drop(Saved& saved) {
+  for (Block::Saved& block : saved.blocks) Block::drop(block);
+}
+
+void Stage::restore(Stream& stream, Saved& saved) const {
+  for (std::size_t i = 0; i < blocks_.size(); ++i) blocks_[i].restore(stream, saved.blocks[i]);
 }
 
 Tensor Stage::backward_input(Stream& stream, Tensor d_out, Saved& saved) const {

@@ -31,12 +31,19 @@ class Stage {
     kernels::Tensor d_embedding;
   };
 
-  Stage(const LayerContext& context, models::LayerRange layers);
+  // `recompute` is for each layer of the stage; none for those beyond its end.
+  Stage(const LayerContext& context, models::LayerRange layers,
+        const std::vector<Recompute>& recompute = {});
 
   // `x` is what the stage below returned, nothing for the embedding. Returns what the stage above
   // is given, nothing after the head. Calls `before_unit` before reading a unit's parameters.
   kernels::Tensor forward(kernels::Stream& stream, kernels::Tensor x, const MicroBatch& batch,
                           Saved& saved, const UnitCallback& before_unit) const;
+
+  // Between forward and backward_input: frees all that layers can compute again from their inputs,
+  // whatever they keep otherwise, and computes it again.
+  static void drop(Saved& saved);
+  void restore(kernels::Stream& stream, Saved& saved) const;
 
   // `d_out` is what the stage above returned, nothing for the head. Returns the gradient of x,
   // nothing for the embedding.

@@ -38,6 +38,10 @@ Executor::Executor(kernels::Backend& backend, kernels::Stream& compute, schedule
       rank_(pipeline.rank()) {
   kernels::expects(static_cast<int>(program_.ranks.size()) == pipeline.size(),
                    "executor: a program for as many ranks as the pipeline has");
+  for (const Action& action : program_.schedule.ranks[index(rank_)]) {
+    if (action.pass != Pass::recompute) continue;
+    recomputed_.insert(program_.schedule.cell(action.stage, action.micro_batch));
+  }
   open_channels(pipeline);
   make_lanes();
 }
@@ -153,17 +157,24 @@ void Executor::run_action(Passes& passes, int position) {
 Tensor Executor::run_pass(Passes& passes, const Action& action) {
   const int stage = action.stage, micro_batch = action.micro_batch;
   switch (action.pass) {
-    case Pass::forward:
-      return passes.forward(stage, micro_batch, take_input(action, Payload::activation));
+    case Pass::forward: return run_forward(passes, action);
     case Pass::backward_input:
       return passes.backward_input(stage, micro_batch, take_input(action, Payload::gradient));
     case Pass::backward:
       return passes.backward(stage, micro_batch, take_input(action, Payload::gradient));
     case Pass::backward_weight: passes.backward_weight(stage, micro_batch); return {};
-    case Pass::recompute: break;
+    case Pass::recompute: passes.recompute(stage, micro_batch); return {};
   }
-  throw kernels::ContractViolation("executor: rank " + std::to_string(rank_) + " cannot run " +
-                                   to_text(action));
+  return {};
+}
+
+Tensor Executor::run_forward(Passes& passes, const Action& action) {
+  Tensor out =
+      passes.forward(action.stage, action.micro_batch, take_input(action, Payload::activation));
+  if (recomputed_.contains(program_.schedule.cell(action.stage, action.micro_batch))) {
+    passes.drop(action.stage, action.micro_batch);
+  }
+  return out;
 }
 
 // What the neighboring stage made of the micro-batch, on this rank or another.

@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -85,6 +86,7 @@ class Executor {
   void begin_run();
   void run_action(Passes& passes, int position);
   kernels::Tensor run_pass(Passes& passes, const schedules::Action& action);
+  kernels::Tensor run_forward(Passes& passes, const schedules::Action& action);
   kernels::Tensor take_input(const schedules::Action& action, schedules::Payload payload);
   void hand_over(const schedules::Action& action, int position, kernels::Tensor out);
   void pump();
@@ -99,7 +101,8 @@ class Executor {
   int rank_;
   std::map<int, End> ends_;  // by channel
   std::vector<Lane> lanes_;
-  std::map<int, int> sent_by_;  // position of an action: the transfer that it makes
+  std::set<std::size_t> recomputed_;  // cells with a recompute pass
+  std::map<int, int> sent_by_;        // position of an action: the transfer that it makes
   std::map<int, State> states_;
   std::map<Key, kernels::Tensor> inputs_;
   std::deque<Outgoing> outgoing_;

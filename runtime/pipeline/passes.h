@@ -16,6 +16,9 @@ class Passes {
   // `x` is what the stage before returned, nothing for the first. Returns what the stage behind is
   // given, nothing from the last.
   virtual kernels::Tensor forward(int stage, int micro_batch, kernels::Tensor x) = 0;
+  // After a forward pass that a recompute pass follows: frees what that one has again.
+  virtual void drop(int stage, int micro_batch) = 0;
+  virtual void recompute(int stage, int micro_batch) = 0;
   // `d_out` is what the stage behind returned, nothing for the last. Returns the gradient of x,
   // nothing from the first.
   virtual kernels::Tensor backward_input(int stage, int micro_batch, kernels::Tensor d_out) = 0;

@@ -52,6 +52,12 @@ Tensor ModelPasses::forward(int stage, int micro_batch, Tensor x) {
                                      [this](int unit) { data_parallel_.before_unit(unit); });
 }
 
+void ModelPasses::drop(int stage, int micro_batch) { Stage::drop(saved_.at({stage, micro_batch})); }
+
+void ModelPasses::recompute(int stage, int micro_batch) {
+  model_.stage(stage).restore(compute_, saved_.at({stage, micro_batch}));
+}
+
 Tensor ModelPasses::backward_input(int stage, int micro_batch, Tensor d_out) {
   const auto saved = saved_.find({stage, micro_batch});
   kernels::expects(saved != saved_.end(), "backward pass of a micro-batch that went forward");
@@ -88,6 +94,12 @@ EvaluationPasses::EvaluationPasses(Stream& compute, const RankModel& model,
 Tensor EvaluationPasses::forward(int stage, int micro_batch, Tensor x) {
   return model_.stage(stage).evaluate(compute_, std::move(x), batches_.micro_batch(micro_batch),
                                       [this](int unit) { data_parallel_.before_unit(unit); });
+}
+
+void EvaluationPasses::drop(int, int) {}
+
+void EvaluationPasses::recompute(int, int) {
+  throw kernels::ContractViolation("an evaluation keeps nothing");
 }
 
 Tensor EvaluationPasses::backward_input(int, int, Tensor) {

@@ -47,7 +47,9 @@ void Trainer::build(std::map<int, models::LayerRange> stages) {
                          .stages = std::move(stages),
                          .sequence = options_.sequence_length,
                          .tensor = &tensor,
-                         .sequence_parallel = options_.sequence_parallel});
+                         .sequence_parallel = options_.sequence_parallel,
+                         .recompute = options_.recompute,
+                         .recompute_layers = options_.recompute_layers});
   DataParallelOptions data_parallel = options_.data_parallel;
   data_parallel.sequence_parallel = options_.sequence_parallel;
   data_parallel_ = std::make_unique<DataParallel>(

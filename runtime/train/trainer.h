@@ -21,6 +21,8 @@ struct TrainerOptions {
   schedules::Schedule schedule;
   std::vector<models::LayerRange> stages;  // of the schedule
   bool sequence_parallel = true;           // where tensor-parallel ranks are several
+  Recompute recompute = Recompute::none;
+  std::optional<std::int64_t> recompute_layers;  // the first ones of each stage; nothing: all
   kernels::Dtype compute = kernels::Dtype::f32;
   std::int64_t sequence_length = 0;
   std::int64_t global_batch = 1;  // samples

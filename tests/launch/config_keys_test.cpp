@@ -129,7 +129,8 @@ split = [1, 2]
 memory_limit = 2.5
 
 [recompute]
-mode = "none"
+mode = "selective"
+layers = 2
 
 [checkpoint]
 dir = "elsewhere"

@@ -21,12 +21,14 @@ struct Layout {
   int virtual_stages = 0;  // the kind's own
   bool sequence = true;
   int zero_stage = 1;
+  Recompute recompute = Recompute::none;
 
   int ranks() const { return tensor * pipeline * data; }
   std::string name() const {
     return kind + " v" + std::to_string(virtual_stages) + " tp" + std::to_string(tensor) + " pp" +
            std::to_string(pipeline) + " dp" + std::to_string(data) + (sequence ? " sp" : "") +
-           " zero" + std::to_string(zero_stage);
+           " zero" + std::to_string(zero_stage) + " recompute" +
+           std::to_string(static_cast<int>(recompute));
   }
 };
 
@@ -67,6 +69,7 @@ inline TrainerOptions options_of(const Task& task, const Layout& layout) {
   options.seed = 7;
   options.learning_rate = {.peak = 1e-2, .minimum = 1e-3, .warmup_steps = 2, .total_steps = 8};
   options.data_parallel.zero_stage = layout.zero_stage;
+  options.recompute = layout.recompute;
   options.bucket_elements = 500;
   return options;
 }

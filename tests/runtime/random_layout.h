@@ -38,6 +38,7 @@ inline RandomCase random_case(std::uint32_t seed) {
     layout.virtual_stages = kind.virtual_stages > 0 ? kind.virtual_stages : between(1, 3);
     layout.sequence = between(0, 1) == 1;
     layout.zero_stage = between(0, 1);
+    layout.recompute = static_cast<Recompute>(between(0, 2));
     const bool llama = between(0, 2) > 0;
     Task task{.shape = llama ? test::tiny_llama() : test::tiny_gpt2()};
     models::Shape& shape = task.shape;
