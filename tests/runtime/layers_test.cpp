@@ -249,6 +249,36 @@ TEST_P(WholeModelTest, BackwardInputFreesWhatTheWeightGradientsDoNotNeed) {
   EXPECT_GT(between, after);
 }
 
+// Less is held between the passes, and nothing else changes.
+TEST_P(WholeModelTest, RecomputationGivesTheSameBitsFromLess) {
+  const auto held = [&] {
+    return device.backend->memory().of(kernels::Category::activations).current;
+  };
+  const auto run = [&](const std::vector<Recompute>& recompute, std::int64_t& between) {
+    for (int b = 0; b < buffers->buckets(); ++b) {
+      device.run(kernels::Fill{.out = buffers->gradients(b), .value = 0});
+    }
+    device.assign(loss, {0});
+    const models::LayerRange whole{.first = 0, .count = 2, .embedding = true, .head = true};
+    stage = std::make_unique<Stage>(context(), whole, recompute);
+    const std::int64_t before = held();
+    Stage::Saved saved = forward();
+    between = held() - before;
+    stage->backward_input(*device.stream, {}, saved);
+    stage->backward_weight(*device.stream, std::move(saved), [](int) {});
+    return gradients();
+  };
+  std::int64_t all = 0, selective = 0, full = 0, half = 0;
+  const auto expected = run({}, all);
+  EXPECT_EQ(run({Recompute::selective, Recompute::selective}, selective), expected);
+  EXPECT_EQ(run({Recompute::full, Recompute::full}, full), expected);
+  EXPECT_EQ(run({Recompute::full}, half), expected);
+  EXPECT_LT(selective, all);
+  EXPECT_LT(full, selective);
+  EXPECT_LT(full, half);
+  EXPECT_LT(half, all);
+}
+
 TEST_P(WholeModelTest, TwoStagesGiveTheBitsOfOne) {
   stage->backward(*device.stream, {}, forward(), [](int) {});
   const auto expected = gradients();

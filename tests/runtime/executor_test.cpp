@@ -1,0 +1,197 @@
+#include "runtime/pipeline/executor.h"
+
+#include <gtest/gtest.h>
+
+#include "kernels/check.h"
+#include "kernels/synthetic/synthetic_backend.h"
+#include "schedules/catalog.h"
+#include "tests/runtime/random_passes.h"
+#include "tests/support/device.h"
+#include "tests/support/ranks.h"
+
+namespace trireme::runtime {
+namespace {
+
+using kernels::Dtype;
+using kernels::Tensor;
+using schedules::Program;
+using schedules::Schedule;
+
+const Executor::MessageFormat kMessage{.shape = {3, 4}, .dtype = Dtype::f32};
+
+// Which micro-batch and stage a tensor comes from, as a number in it.
+double stamp(int stage, int micro_batch, bool gradient) {
+  return 1000 * micro_batch + 2 * stage + (gradient ? 1 : 0);
+}
+
+// Stamps what it hands on, and checks what it is given.
+class StampingPasses final : public Passes {
+ public:
+  StampingPasses(test::Device& device, const Schedule& schedule)
+      : device_(device), last_(schedule.placement.stages - 1) {}
+
+  Tensor forward(int stage, int micro_batch, Tensor x) override {
+    if (stage > 0) expect_stamp(x, stamp(stage - 1, micro_batch, false));
+    ran_.push_back({.pass = schedules::Pass::forward, .stage = stage, .micro_batch = micro_batch});
+    return stage < last_ ? stamped(stamp(stage, micro_batch, false)) : Tensor();
+  }
+  void drop(int, int) override { ++dropped; }
+  void recompute(int stage, int micro_batch) override {
+    ran_.push_back(
+        {.pass = schedules::Pass::recompute, .stage = stage, .micro_batch = micro_batch});
+  }
+  Tensor backward_input(int stage, int micro_batch, Tensor d_out) override {
+    return gradient(schedules::Pass::backward_input, stage, micro_batch, std::move(d_out));
+  }
+  void backward_weight(int stage, int micro_batch) override {
+    ran_.push_back(
+        {.pass = schedules::Pass::backward_weight, .stage = stage, .micro_batch = micro_batch});
+  }
+  Tensor backward(int stage, int micro_batch, Tensor d_out) override {
+    return gradient(schedules::Pass::backward, stage, micro_batch, std::move(d_out));
+  }
+
+  const std::vector<schedules::Action>& ran() const { return ran_; }
+  int dropped = 0;
+
+ private:
+  Tensor gradient(schedules::Pass pass, int stage, int micro_batch, Tensor d_out) {
+    if (stage < last_) expect_stamp(d_out, stamp(stage + 1, micro_batch, true));
+    ran_.push_back({.pass = pass, .stage = stage, .micro_batch = micro_batch});
+    return stage > 0 ? stamped(stamp(stage, micro_batch, true)) : Tensor();
+  }
+
+  Tensor stamped(double value) { return device_.filled(kMessage.shape, kMessage.dtype, value); }
+
+  void expect_stamp(const Tensor& tensor, double value) {
+    ASSERT_TRUE(tensor);
+    for (const double found : device_.values(tensor)) EXPECT_EQ(found, value);
+  }
+
+  test::Device& device_;
+  int last_;
+  std::vector<schedules::Action> ran_;
+};
+
+// Every pass in order, each with what the schedule says it is given, twice over.
+void expect_runs(const Program& program) {
+  const Schedule& schedule = program.schedule;
+  test::on_ranks(schedule.placement.ranks, [&](Communicator& world) {
+    test::Device device;
+    Executor executor(*device.backend, *device.stream, program, world, kMessage);
+    for (int step = 0; step < 2; ++step) {
+      StampingPasses passes(device, schedule);
+      executor.run(passes);
+      executor.check_messages();
+      auto expected = schedule.ranks[static_cast<std::size_t>(world.rank())];
+      int recomputed = 0;
+      for (schedules::Action& action : expected) {
+        action.overlaps_next = false;
+        recomputed += action.pass == schedules::Pass::recompute ? 1 : 0;
+      }
+      EXPECT_EQ(passes.ran(), expected);
+      EXPECT_EQ(passes.dropped, recomputed);
+    }
+  });
+}
+
+Schedule schedule_of(const std::string& kind, int ranks, int micro_batches) {
+  schedules::Request request;
+  request.kind = kind;
+  request.shape = {.ranks = ranks, .micro_batches = micro_batches, .virtual_stages = 0};
+  request.goal.effort = 0.02;
+  return schedules::make_schedule(request);
+}
+
+TEST(Executor, RunsEveryKind) {
+  for (const auto& kind : schedules::kinds()) {
+    SCOPED_TRACE(kind.name);
+    expect_runs(schedules::lower(schedule_of(kind.name, 4, 8)));
+  }
+}
+
+TEST(Executor, RunsWithAnyNumberOfSlots) {
+  for (const int slots : {1, 2, 5}) {
+    SCOPED_TRACE(slots);
+    expect_runs(schedules::lower(schedule_of("zb-v", 3, 7), slots));
+  }
+}
+
+TEST(Executor, RunsWithOneStream) {
+  for (const char* kind : {"1f1b", "zb-v", "interleaved"}) {
+    SCOPED_TRACE(kind);
+    const Schedule schedule = schedule_of(kind, 3, 6);
+    const auto costs = schedules::Costs::even(schedule.placement, {}, 0.1);
+    expect_runs(schedules::with_one_stream(schedules::lower(schedule), costs));
+  }
+}
+
+// Tables that nobody would write, with recompute passes, pairs and two copies of the model.
+TEST(Executor, RunsRandomTables) {
+  std::mt19937 dice(5);
+  for (int i = 0; i < 60; ++i) {
+    SCOPED_TRACE(i);
+    expect_runs(random_program(dice));
+  }
+}
+
+// Two ranks that disagree about the order of the micro-batches.
+TEST(Executor, NoticesAMessageThatIsNotTheOneThatWasDue) {
+  const Schedule schedule = schedule_of("1f1b", 2, 4);
+  Schedule other = schedule;
+  for (auto& actions : other.ranks) {
+    for (auto& action : actions) action.micro_batch = 3 - action.micro_batch;
+  }
+  std::string message;
+  test::on_ranks(2, [&](Communicator& world) {
+    SyntheticPasses::Backend backend({});
+    const auto stream = backend.make_stream();
+    Executor executor(backend, *stream, schedules::lower(world.rank() == 0 ? schedule : other),
+                      world, kMessage);
+    SyntheticPasses passes(backend, *stream, schedule, kMessage);
+    executor.run(passes);
+    try {
+      executor.check_messages();
+    } catch (const CommunicationError& error) {
+      if (world.rank() == 1) message = error.what();
+    }
+  });
+  EXPECT_NE(message.find("rank 1"), std::string::npos) << message;
+  EXPECT_NE(message.find("1F3: the message of stage 0, micro-batch 3 was due"), std::string::npos)
+      << message;
+  EXPECT_NE(message.find("micro-batch 0 came"), std::string::npos) << message;
+}
+
+// A table whose forward pass was forgotten.
+TEST(Executor, NamesAnActionWithoutItsInput) {
+  Program program = schedules::lower(schedule_of("1f1b", 1, 2));
+  program.schedule.placement = schedules::Placement::loop(1, 2);
+  program.schedule.ranks = {{{.stage = 1, .micro_batch = 0}}};
+  program.ranks = {{{.kind = schedules::Instruction::Kind::run, .index = 0}}};
+  test::on_ranks(1, [&](Communicator& world) {
+    SyntheticPasses::Backend backend({});
+    const auto stream = backend.make_stream();
+    Executor executor(backend, *stream, program, world, kMessage);
+    SyntheticPasses passes(backend, *stream, program.schedule, kMessage);
+    try {
+      executor.run(passes);
+      FAIL() << "it ran";
+    } catch (const kernels::ContractViolation& error) {
+      EXPECT_STREQ(error.what(), "executor: rank 0, stage 1: 1F0 has no input");
+    }
+  });
+}
+
+// Whatever takes how long, and however large messages are: nothing waits for ever.
+TEST(Executor, NeverHangs) {
+  std::mt19937 dice(6);
+  for (int i = 0; i < 100; ++i) {
+    SCOPED_TRACE(i);
+    run_at_random_pace(random_program(dice), static_cast<std::uint32_t>(i), kMessage);
+  }
+  run_at_random_pace(schedules::lower(schedule_of("zb-v", 3, 6)), 1,
+                     {.shape = {1000, 1000}, .dtype = Dtype::f32});
+}
+
+}  // namespace
+}  // namespace trireme::runtime
