@@ -32,7 +32,7 @@ struct Start {
 constexpr Start kStarts[] = {{0.2, true}, {0.5, true}, {0.9, false}, {0.9, true}};
 constexpr std::size_t kImproved = 8;  // orders that it starts from, in turn
 constexpr std::size_t kFollowed = 2;  // orders whose weight gradients get new places
-constexpr double kMostRounds = 2;     // of all starts, for problems small enough
+constexpr double kMostRounds = 3;     // of all starts, for problems small enough
 constexpr double kMostWork = 5;       // times the usual, then
 constexpr double kSmallNodes = 4000;  // from here down there are more
 constexpr double kShareOfFew = 0.4;   // of the effort, for an order that is then extended
@@ -93,7 +93,7 @@ class Search {
     // What is good for one objective is often near what is good for the other, by another way.
     const Problem other = problem_.under_other_objective();
     const double more = std::max(1.0, kSmallNodes / problem_.nodes());
-    const double rounds = std::min(more, kMostRounds);
+    const double rounds = std::clamp(more / 2, 1.0, kMostRounds);
     const auto starts = static_cast<std::size_t>(rounds * std::size(kStarts));
     // Where orders are short, many starts find what one long walk does not.
     const double budget =

@@ -1,3 +1,4 @@
+#include <fmt/core.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <unistd.h>
@@ -5,7 +6,10 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <optional>
+#include <sstream>
+#include <vector>
 
 #include "kernels/log.h"
 #include "launch/agreement.h"
@@ -125,6 +129,7 @@ class Run {
                            double loss) { report_evaluation(step, loss, progress); }},
         interrupted);
     progress.clear();
+    say_peaks();
     return conclude(outcome);
   }
 
@@ -153,6 +158,30 @@ class Run {
     progress.clear();
     folder_->add_metrics(evaluation_json(step, loss));
     kernels::log().info("eval at step {} | loss {:.4f}", step, loss);
+  }
+
+  // Where the memory went, on the rank that needed most.
+  void say_peaks() {
+    const kernels::MemoryUse use = setup_.backend->memory();
+    std::string numbers = std::to_string(use.total.peak);
+    for (const auto& category : use.categories) numbers += " " + std::to_string(category.peak);
+    const auto all = job_.gather(numbers);
+    if (!folder_) return;
+    std::size_t largest = 0;
+    std::vector<std::vector<double>> peaks;
+    for (const std::string& text : all) {
+      std::istringstream words(text);
+      peaks.emplace_back(std::istream_iterator<double>(words), std::istream_iterator<double>());
+      if (peaks.back().front() > peaks[largest].front()) largest = peaks.size() - 1;
+    }
+    std::string parts;
+    for (std::size_t i = 0; i < kernels::kCategories; ++i) {
+      parts += fmt::format("{}{} {}", i == 0 ? "" : ", ",
+                           kernels::name_of(static_cast<kernels::Category>(i)),
+                           gibibytes(peaks[largest][i + 1]));
+    }
+    kernels::log().info("peak memory {} on rank {}, the largest of {}: {}",
+                        gibibytes(peaks[largest].front()), largest, all.size(), parts);
   }
 
   ExitCode conclude(runtime::Outcome outcome) {

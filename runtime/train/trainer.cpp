@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "runtime/train/conservation.h"
 #include "schedules/passes.h"
 
 namespace trireme::runtime {
@@ -41,6 +42,7 @@ void Trainer::build(std::map<int, models::LayerRange> stages) {
       ParameterBuffers::Options{.dtype = options_.compute,
                                 .shards = mesh_.shape().size(Axis::data),
                                 .bucket_elements = options_.bucket_elements});
+  check_conservation(backend_, *compute_, mesh_, options_.model, *buffers_, stages);
   model_ = std::make_unique<RankModel>(
       backend_, *compute_, *buffers_,
       RankModel::Options{.shape = options_.model,

@@ -5,6 +5,7 @@
 #include "kernels/check.h"
 #include "kernels/synthetic/synthetic_backend.h"
 #include "schedules/catalog.h"
+#include "schedules/memory.h"
 #include "tests/runtime/random_passes.h"
 #include "tests/support/device.h"
 #include "tests/support/ranks.h"
@@ -123,6 +124,56 @@ TEST(Executor, RunsWithOneStream) {
     const Schedule schedule = schedule_of(kind, 3, 6);
     const auto costs = schedules::Costs::even(schedule.placement, {}, 0.1);
     expect_runs(schedules::with_one_stream(schedules::lower(schedule), costs));
+  }
+}
+
+// What lives from a forward pass to the weight gradients, counted as it runs.
+class CountingPasses final : public Passes {
+ public:
+  CountingPasses(test::Device& device, int stages) : device_(device), last_(stages - 1) {}
+
+  Tensor forward(int stage, int, Tensor) override {
+    most_ = std::max(most_, ++live_);
+    return made(stage < last_);
+  }
+  void drop(int, int) override {}
+  void recompute(int, int) override {}
+  Tensor backward_input(int stage, int, Tensor) override { return made(stage > 0); }
+  void backward_weight(int, int) override { --live_; }
+  Tensor backward(int stage, int, Tensor) override {
+    --live_;
+    return made(stage > 0);
+  }
+
+  int most() const { return most_; }
+  int live() const { return live_; }
+
+ private:
+  Tensor made(bool message) {
+    return message ? device_.filled(kMessage.shape, kMessage.dtype, 0) : Tensor();
+  }
+
+  test::Device& device_;
+  int last_;
+  int live_ = 0, most_ = 0;
+};
+
+TEST(Executor, HoldsAsManyMicroBatchesAsTheMemoryModelSays) {
+  for (const auto& kind : schedules::kinds()) {
+    SCOPED_TRACE(kind.name);
+    const Schedule schedule = schedule_of(kind.name, 4, 8);
+    const auto expected = schedules::peak_memory(schedule, {.weight_fraction = 1});
+    test::on_ranks(4, [&](Communicator& world) {
+      test::Device device;
+      Executor executor(*device.backend, *device.stream, schedules::lower(schedule), world,
+                        kMessage);
+      CountingPasses passes(device, schedule.placement.stages);
+      executor.run(passes);
+      executor.check_messages();
+      EXPECT_EQ(passes.live(), 0);
+      EXPECT_EQ(passes.most() / schedule.placement.chunks(),
+                expected[static_cast<std::size_t>(world.rank())]);
+    });
   }
 }
 
