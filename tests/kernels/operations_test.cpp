@@ -288,24 +288,33 @@ TEST_P(OperationTest, EmbeddingAddsPositionsAndItsBackwardSumsRepeats) {
   expect_near(d_positions, by_position);
 }
 
-TEST_P(OperationTest, CrossEntropyOfTargetsAndOfNone) {
-  const std::int64_t tokens = 9, vocabulary = 37;
-  const Tensor logits = random(tokens, vocabulary, 1);
+// Softmax cross-entropy of some targets, one of them none, in plain arithmetic.
+struct ExpectedEntropy {
+  static constexpr std::size_t kVocabulary = 37;
   const std::vector<std::int32_t> targets{0, 36, 5, -1, 7, 7, 20, 36, 1};
-  const Values x = device.values(logits);
-  double loss = 0.25;
+  double loss = 0;
   Values gradient;
-  for (std::size_t t = 0; t < targets.size(); ++t) {
-    double total = 0;
-    for (std::size_t c = 0; c < 37; ++c) total += std::exp(x[t * 37 + c]);
-    const bool counts = targets[t] >= 0;
-    if (counts) loss += std::log(total) - x[t * 37 + static_cast<std::size_t>(targets[t])];
-    for (std::size_t c = 0; c < 37; ++c) {
-      const double one = counts && static_cast<std::size_t>(targets[t]) == c;
-      gradient.push_back(counts ? 0.1 * (std::exp(x[t * 37 + c]) / total - one) : 0);
+
+  ExpectedEntropy(const Values& x, double scale) {
+    for (std::size_t t = 0; t < targets.size(); ++t) {
+      const double* logits = &x[t * kVocabulary];
+      double total = 0;
+      for (std::size_t c = 0; c < kVocabulary; ++c) total += std::exp(logits[c]);
+      const bool counts = targets[t] >= 0;
+      if (counts) loss += std::log(total) - logits[targets[t]];
+      for (std::size_t c = 0; c < kVocabulary; ++c) {
+        const double one = counts && static_cast<std::size_t>(targets[t]) == c;
+        gradient.push_back(counts ? scale * (std::exp(logits[c]) / total - one) : 0);
+      }
     }
   }
-  const Tensor ids = device.ids(targets), sum = device.filled({1, 1}, Dtype::f64, 0.25);
+};
+
+TEST_P(OperationTest, CrossEntropyOfTargetsAndOfNone) {
+  const std::int64_t tokens = 9;
+  const Tensor logits = random(tokens, ExpectedEntropy::kVocabulary, 1);
+  const ExpectedEntropy expected(device.values(logits), 0.1);
+  const Tensor ids = device.ids(expected.targets), sum = device.filled({1, 1}, Dtype::f64, 0.25);
   const Tensor maximum = accumulator(tokens, 1), sum_exp = accumulator(tokens, 1),
                own = accumulator(tokens, 1);
   device.run(CrossEntropyStatistics{.logits = logits,
@@ -320,8 +329,50 @@ TEST_P(OperationTest, CrossEntropyOfTargetsAndOfNone) {
                           .target_logit = own,
                           .loss = sum,
                           .gradient_scale = 0.1});
-  EXPECT_NEAR(device.values(sum)[0], loss, tolerance(GetParam()) * loss);
-  expect_near(logits, gradient);
+  EXPECT_NEAR(device.values(sum)[0], expected.loss + 0.25, tolerance(GetParam()) * expected.loss);
+  expect_near(logits, expected.gradient);
+}
+
+// Three ranks with a share of the vocabulary each, one after the other.
+TEST_P(OperationTest, CrossEntropyOfAVocabularyInParts) {
+  const std::int64_t tokens = 9, vocabulary = ExpectedEntropy::kVocabulary;
+  const std::int64_t first[] = {0, 20, 21, vocabulary};
+  const Tensor logits = random(tokens, vocabulary, 1);
+  const ExpectedEntropy expected(device.values(logits), 0.1);
+  const Tensor ids = device.ids(expected.targets);
+  const Tensor parts = accumulator(3, 3 * tokens), merged = accumulator(3, tokens);
+  const auto column = [&](View numbers, std::int64_t i) {
+    return numbers.reshaped({3, tokens}).row_range(i, 1).reshaped({tokens, 1});
+  };
+  const auto share = [&](int rank) {
+    return logits.view().column_range(first[rank], first[rank + 1] - first[rank]);
+  };
+  for (int rank = 0; rank < 3; ++rank) {
+    const View own = parts.view().row_range(rank, 1);
+    device.run(CrossEntropyStatistics{.logits = share(rank),
+                                      .targets = ids,
+                                      .maximum = column(own, 0),
+                                      .sum_exp = column(own, 1),
+                                      .target_logit = column(own, 2),
+                                      .first_id = first[rank]});
+  }
+  device.run(MergeStatistics{.parts = parts,
+                             .maximum = column(merged, 0),
+                             .sum_exp = column(merged, 1),
+                             .target_logit = column(merged, 2)});
+  for (int rank = 0; rank < 3; ++rank) {
+    const Tensor sum = device.filled({1, 1}, Dtype::f64, 0);
+    device.run(CrossEntropy{.logits = share(rank),
+                            .targets = ids,
+                            .maximum = column(merged, 0),
+                            .sum_exp = column(merged, 1),
+                            .target_logit = column(merged, 2),
+                            .loss = sum,
+                            .first_id = first[rank],
+                            .gradient_scale = 0.1});
+    EXPECT_NEAR(device.values(sum)[0], expected.loss, tolerance(GetParam()) * expected.loss);
+  }
+  expect_near(logits, expected.gradient);
 }
 
 TEST_P(OperationTest, SquaredNormAddsUp) {
