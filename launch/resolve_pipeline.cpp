@@ -84,7 +84,8 @@ class PipelineResolver {
         make();
       }
     } catch (const schedules::ScheduleError& error) {
-      loaded_.reject("schedule.kind", error.what());
+      const bool own = section_.kind == "file" && ranks_ > 1;
+      loaded_.reject(own ? "schedule.file" : "schedule.kind", error.what());
     } catch (const models::ModelError& error) {
       loaded_.reject("schedule.split", error.what());
     }
