@@ -8,7 +8,7 @@
 #include "data/token_file_writer.h"
 #include "models/work.h"
 #include "runtime/train/trainer.h"
-#include "schedules/generate.h"
+#include "schedules/catalog.h"
 
 namespace trireme::bench {
 namespace {
@@ -45,7 +45,8 @@ class RandomTokens {
 
 StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world,
                     const StepOptions& options) {
-  const std::int64_t global_batch = options.micro_batch * options.micro_batches * world.size();
+  const int replicas = world.size() / (options.tensor * options.pipeline);
+  const std::int64_t global_batch = options.micro_batch * options.micro_batches * replicas;
   const std::int64_t tokens_per_step = global_batch * options.sequence_length;
   const RandomTokens tokens(4 * tokens_per_step + 1, options.model.vocab_size, world.rank());
   const auto file = data::open_token_file(tokens.prefix());
@@ -54,10 +55,20 @@ StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world,
                                .seed = 1});
   runtime::TrainerOptions training;
   training.model = options.model;
-  training.mesh.sizes[static_cast<std::size_t>(runtime::Axis::data)] = world.size();
-  training.schedule = schedules::one_f_one_b(
-      {.ranks = 1, .micro_batches = static_cast<int>(options.micro_batches)});
-  training.stages = models::split_layers(options.model, 1, options.sequence_length);
+  const auto set = [&](runtime::Axis axis, int size) {
+    training.mesh.sizes[static_cast<std::size_t>(axis)] = size;
+  };
+  set(runtime::Axis::tensor, options.tensor);
+  set(runtime::Axis::pipeline, options.pipeline);
+  set(runtime::Axis::data, replicas);
+  schedules::Request request;
+  request.kind = options.schedule;
+  request.shape = {.ranks = options.pipeline,
+                   .micro_batches = static_cast<int>(options.micro_batches),
+                   .virtual_stages = 0};
+  training.schedule = schedules::make_schedule(request);
+  training.stages = models::split_layers(options.model, training.schedule.placement.stages,
+                                         options.sequence_length);
   training.sequence_length = options.sequence_length;
   training.global_batch = global_batch;
   training.micro_batch = options.micro_batch;

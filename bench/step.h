@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -12,7 +13,9 @@ struct StepOptions {
   models::Shape model;
   std::int64_t sequence_length = 256;
   std::int64_t micro_batch = 8;    // samples of one pass of one rank
-  std::int64_t micro_batches = 1;  // of one step, on each rank
+  std::int64_t micro_batches = 1;  // of one step, on each replica
+  int tensor = 1, pipeline = 1;    // ranks of a replica; the others are replicas
+  std::string schedule = "1f1b";
   std::int64_t steps = 10;
   std::int64_t warmup = 2;  // steps not counted
 };

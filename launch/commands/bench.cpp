@@ -12,6 +12,7 @@
 #include "launch/bootstrap.h"
 #include "launch/commands/bench_pipeline.h"
 #include "launch/commands/commands.h"
+#include "launch/config.h"
 #include "launch/node.h"
 
 namespace trireme::launch {
@@ -69,6 +70,11 @@ ExitCode bench_step(const StepArguments& arguments) {
   const double peak = backend->peak_flops_per_second(kernels::Dtype::f32) * job->size();
   const auto world = job->make_world({.spin = job->local_size() * threads < usable_cores()});
   bench::StepOptions options = arguments.options;
+  const int replica = options.tensor * options.pipeline;
+  if (job->size() % replica != 0) {
+    throw UsageError("--tp times --pp, " + std::to_string(replica) +
+                     ", must divide the number of ranks, " + std::to_string(job->size()));
+  }
   options.model = {.family = models::Family::llama,
                    .hidden_size = arguments.hidden,
                    .intermediate_size = arguments.intermediate,
@@ -223,8 +229,12 @@ void add_step(CLI::App& bench, Command& chosen) {
   count("--kv-heads", arguments->kv_heads, "key and value heads");
   count("--vocab", arguments->vocab, "vocabulary");
   count("--seq", arguments->options.sequence_length, "tokens of a sequence");
-  count("--batch", arguments->options.micro_batch, "sequences of a pass, per rank");
-  count("--micro-batches", arguments->options.micro_batches, "passes of a step, per rank");
+  count("--batch", arguments->options.micro_batch, "sequences of a pass");
+  count("--micro-batches", arguments->options.micro_batches, "passes of a step, per replica");
+  count("--tp", arguments->options.tensor, "tensor-parallel ranks");
+  count("--pp", arguments->options.pipeline, "pipeline ranks");
+  command->add_option("--schedule", arguments->options.schedule, "of the pipeline")
+      ->capture_default_str();
   count("--steps", arguments->options.steps, "counted steps");
   command->add_option("--warmup", arguments->options.warmup, "steps before them")
       ->capture_default_str();
