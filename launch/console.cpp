@@ -28,7 +28,10 @@ std::string short_duration(double seconds) {
   return fmt::format("{}d{:02}h", total / 86400, total / 3600 % 24);
 }
 
-std::string gibibytes(double bytes) { return fmt::format("{:.2f} GiB", bytes / 0x1p30); }
+std::string bytes_text(double bytes) {
+  if (bytes >= 0.1 * 0x1p30) return fmt::format("{:.2f} GiB", bytes / 0x1p30);
+  return fmt::format("{:.1f} MiB", bytes / 0x1p20);
+}
 
 StepMetrics metrics_of(const runtime::StepRecord& record, const Scale& scale) {
   StepMetrics metrics;

@@ -14,8 +14,8 @@ std::string short_count(double count);
 // "1m18s", "3h02m", "2d05h".
 std::string short_duration(double seconds);
 
-// "0.41 GiB".
-std::string gibibytes(double bytes);
+// "0.41 GiB", "3.7 MiB".
+std::string bytes_text(double bytes);
 
 // What the numbers of a step are measured against.
 struct Scale {

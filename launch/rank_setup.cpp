@@ -48,10 +48,10 @@ void check_memory(RankSetup& setup, const Job& job) {
   const double needed = persistent_bytes(setup.options) * job.local_size();
   if (needed <= static_cast<double>(node_memory())) return;
   loaded.reject("model.hidden_size",
-                "the model needs " + gibibytes(needed) +
+                "the model needs " + bytes_text(needed) +
                     " of parameters, gradients and optimizer for " +
                     std::to_string(job.local_size()) + " ranks on a node of " +
-                    gibibytes(static_cast<double>(node_memory())) +
+                    bytes_text(static_cast<double>(node_memory())) +
                     ": make it smaller, or use more nodes with optimizer.zero_stage = 1, "
                     "parallel.tensor or parallel.pipeline");
 }

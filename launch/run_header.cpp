@@ -100,8 +100,8 @@ Persistent persistent(const runtime::TrainerOptions& options) {
 
 std::string memory_text(const runtime::TrainerOptions& options) {
   const Persistent bytes = persistent(options);
-  return fmt::format("parameters {}, gradients {}, optimizer {}", gibibytes(bytes.parameters),
-                     gibibytes(bytes.gradients), gibibytes(bytes.optimizer));
+  return fmt::format("parameters {}, gradients {}, optimizer {}", bytes_text(bytes.parameters),
+                     bytes_text(bytes.gradients), bytes_text(bytes.optimizer));
 }
 
 }  // namespace
@@ -172,7 +172,7 @@ std::string machine_text(const Job& job, const std::vector<std::string>& hosts,
       "launched  {}; ranks on {}\n"
       "device    {}, {:.1f} GFLOP/s at most per rank, {} of memory\n",
       version_text(), job.description(), where, device, scale.peak_flops_per_rank / 1e9,
-      gibibytes(static_cast<double>(scale.memory_limit)));
+      bytes_text(static_cast<double>(scale.memory_limit)));
 }
 
 }  // namespace trireme::launch

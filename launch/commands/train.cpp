@@ -178,10 +178,10 @@ class Run {
     for (std::size_t i = 0; i < kernels::kCategories; ++i) {
       parts += fmt::format("{}{} {}", i == 0 ? "" : ", ",
                            kernels::name_of(static_cast<kernels::Category>(i)),
-                           gibibytes(peaks[largest][i + 1]));
+                           bytes_text(peaks[largest][i + 1]));
     }
     kernels::log().info("peak memory {} on rank {}, the largest of {}: {}",
-                        gibibytes(peaks[largest].front()), largest, all.size(), parts);
+                        bytes_text(peaks[largest].front()), largest, all.size(), parts);
   }
 
   ExitCode conclude(runtime::Outcome outcome) {

@@ -49,7 +49,11 @@ TEST(ShortDuration, RoundsIntoTheNextUnit) {
   EXPECT_EQ(short_duration(86399.6), "1d00h");
 }
 
-TEST(Gibibytes, HaveTwoDecimals) { EXPECT_EQ(gibibytes(0x1p30 * 0.41), "0.41 GiB"); }
+TEST(BytesText, HasThreeDigitsOrSo) {
+  EXPECT_EQ(bytes_text(0x1p30 * 0.41), "0.41 GiB");
+  EXPECT_EQ(bytes_text(0x1p20 * 3.71), "3.7 MiB");
+  EXPECT_EQ(bytes_text(0), "0.0 MiB");
+}
 
 // Step 10 of 200: 8192 tokens of 8 ranks in 0.4125 seconds.
 runtime::StepRecord record() {
