@@ -115,7 +115,7 @@ class PipelineResolver {
       loaded_.reject("schedule.file", "is required for schedule.kind = \"file\"");
       return;
     }
-    Schedule schedule = read_schedule(section_.file);
+    const Schedule schedule = read_schedule(section_.file);
     const auto have = [](int ranks, int micro_batches) {
       return std::to_string(ranks) + " ranks and " + std::to_string(micro_batches) +
              " micro-batches";
@@ -128,7 +128,7 @@ class PipelineResolver {
     if (schedule.placement.copies() > 1) {
       throw schedules::ScheduleError(section_.file + " keeps two copies of the parameters");
     }
-    if (split(schedule.placement.stages)) finish(std::move(schedule));
+    if (split(schedule.placement.stages)) finish(schedule);
   }
 
   // False if there are too few layers.
@@ -160,7 +160,7 @@ class PipelineResolver {
 
   // Two halves that are neighbors become one pass where the schedule gains nothing from the split:
   // then communication of one can hide behind the other.
-  void finish(Schedule schedule) {
+  void finish(const Schedule& schedule) {
     const schedules::Costs costs{.stages = this->costs()};
     options_.schedule =
         schedules::merge_free_splits(schedule, costs, schedules::Objective::makespan);

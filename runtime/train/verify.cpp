@@ -140,8 +140,8 @@ Difference difference_of(const models::Shard& shard, const std::vector<double>& 
 class Comparison {
  public:
   // `reference` is there on rank 0.
-  Comparison(Totaler totaler, const Trainer& layout, const Trainer* reference)
-      : totaler_(std::move(totaler)), layout_(layout), reference_(reference) {}
+  Comparison(const Totaler& totaler, const Trainer& layout, const Trainer* reference)
+      : totaler_(totaler), layout_(layout), reference_(reference) {}
 
   // Every element of rank 0's reference, on all ranks.
   std::vector<double> expected(const models::Parameter& parameter, View Weight::*part) {
