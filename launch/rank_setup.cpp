@@ -1,6 +1,5 @@
 #include "launch/rank_setup.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -13,16 +12,6 @@
 
 namespace trireme::launch {
 namespace {
-
-void add_short(CLI::App& command, const char* flag, const char* key,
-               std::vector<std::string>& settings) {
-  command.add_option_function<std::string>(
-      flag,
-      [&settings, key](const std::string& value) {
-        settings.push_back(std::string(key) + "=" + value);
-      },
-      std::string("short for --set ") + key + "=N");
-}
 
 int ranks_of(const LoadedConfig& loaded, const Job& job, bool dry_run) {
   if (!dry_run || job.size() > 1) return job.size();
@@ -57,18 +46,6 @@ void check_memory(RankSetup& setup, const Job& job) {
 }
 
 }  // namespace
-
-void add_config_arguments(CLI::App& command, ConfigArguments& arguments) {
-  command.add_option("config", arguments.path, "the run's TOML file")->required();
-  command
-      .add_option("--set", arguments.settings, "section.key=value, wins over the file; repeatable")
-      ->allow_extra_args(false);
-  add_short(command, "--tp", "parallel.tensor", arguments.settings);
-  add_short(command, "--pp", "parallel.pipeline", arguments.settings);
-  add_short(command, "--dp", "parallel.data", arguments.settings);
-  add_short(command, "--cp", "parallel.context", arguments.settings);
-  add_short(command, "--ep", "parallel.expert", arguments.settings);
-}
 
 void read_config(RankSetup& setup, const Job& job, const ConfigArguments& arguments, bool dry_run) {
   setup.loaded = load_config(arguments.path, arguments.settings);

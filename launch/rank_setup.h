@@ -11,10 +11,6 @@
 #include "launch/training_data.h"
 #include "runtime/train/trainer.h"
 
-namespace CLI {
-class App;
-}
-
 namespace trireme::launch {
 
 // The config of a run, as the command line names it.
@@ -22,10 +18,6 @@ struct ConfigArguments {
   std::string path;
   std::vector<std::string> settings;  // "section.key=value"
 };
-
-// CONFIG, --set and the short flags: --tp 2 is short for --set parallel.tensor=2. `arguments` must
-// live as long as the parser.
-void add_config_arguments(CLI::App& command, ConfigArguments& arguments);
 
 // What a rank needs before it trains or verifies.
 struct RankSetup {

@@ -16,7 +16,7 @@ set(doors
   "spdlog/.*" "^(kernels/log\\.h|launch/commands/train\\.cpp|launch/version\\.cpp\\.in)$"
   "oneapi/.*" "^kernels/cpu/matmul\\.cpp$"
   "toml\\+\\+/.*" "^launch/[a-z_]*\\.(cpp|h)$"
-  "CLI/.*" "^launch/(main|commands/[a-z]*)\\.cpp$"
+  "CLI/.*" "^launch/(main|commands/[a-z_]*)\\.cpp$"
   "cuda.*|cublas.*|cudnn.*|nccl\\.h" "^(kernels/cuda/.*|runtime/comm/nccl_communicator\\.cpp)$")
 
 foreach(folder kernels schedules models data optim runtime bench launch)
@@ -30,12 +30,15 @@ foreach(folder kernels schedules models data optim runtime bench launch)
       if(file MATCHES "^kernels/(cpu|cuda|synthetic)/")
         set(backend ${CMAKE_MATCH_1})
         if(include MATCHES "\"kernels/(cpu|cuda|synthetic)/" AND NOT CMAKE_MATCH_1 STREQUAL backend
-           AND NOT include MATCHES "kernels/cpu/host_stream\\.h")
+           AND NOT include MATCHES "kernels/cpu/host_(stream|memory)\\.h")
           message(SEND_ERROR "${file}: a backend may not include another: ${include}")
         endif()
       endif()
       if(file MATCHES "^runtime/comm/" AND include MATCHES "\"runtime/" AND NOT include MATCHES "\"runtime/comm/")
         message(SEND_ERROR "${file}: runtime/comm includes none of its neighbors: ${include}")
+      endif()
+      if(file MATCHES "^runtime/pipeline/" AND include MATCHES "\"runtime/(model|train)/")
+        message(SEND_ERROR "${file}: runtime/pipeline may include comm only: ${include}")
       endif()
       if(file MATCHES "^runtime/model/" AND include MATCHES "\"runtime/(train|pipeline)/")
         message(SEND_ERROR "${file}: runtime/model may include comm only: ${include}")

@@ -9,7 +9,7 @@
 
 #include "launch/agreement.h"
 #include "launch/commands/commands.h"
-#include "launch/rank_setup.h"
+#include "launch/commands/config_arguments.h"
 #include "launch/run_header.h"
 
 namespace trireme::launch {
