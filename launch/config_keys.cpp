@@ -340,9 +340,10 @@ std::vector<Key> run_keys() {
            at(schedule, &ScheduleSection::kind), schedule_kinds()),
       text({"schedule.file", "", "a schedule of your own, for kind = \"file\""},
            "text or JSON as trireme schedule writes it", at(schedule, &ScheduleSection::file)),
-      integer_or_auto({"schedule.virtual_stages", "stages",
-                       "stages per pipeline rank; auto: what the kind takes, or 2"},
-                      at(schedule, &ScheduleSection::virtual_stages), 1, kLargest),
+      integer_or_auto(
+          {"schedule.virtual_stages", "stages",
+           "stages per pipeline rank; auto: what the kind takes, or 2 if there are layers enough"},
+          at(schedule, &ScheduleSection::virtual_stages), 1, kLargest),
       split(),
       number({"schedule.memory_limit", "micro-batches",
               "activations a rank may hold, for zb-auto, zb-v-auto and auto; 0: no limit"},

@@ -52,9 +52,12 @@ std::vector<schedules::StageCost> stage_costs(const models::Shape& shape, int ra
   return costs;
 }
 
-int virtual_stages_of(const ScheduleSection& section, const schedules::Kind& kind) {
+// What the user says, what the kind takes, or two if there are layers enough.
+int virtual_stages_of(const ScheduleSection& section, const schedules::Kind& kind, int ranks,
+                      std::int64_t layers) {
   if (section.virtual_stages) return static_cast<int>(*section.virtual_stages);
-  return kind.virtual_stages > 0 ? kind.virtual_stages : 2;
+  if (kind.virtual_stages > 0) return kind.virtual_stages;
+  return layers >= 2 * ranks ? 2 : 1;
 }
 
 class PipelineResolver {
@@ -99,7 +102,8 @@ class PipelineResolver {
           "keeps two copies of the parameters, which training does not support; dualpipe-v is the "
           "same with one");
     }
-    const int virtual_stages = virtual_stages_of(section_, kind);
+    const int virtual_stages =
+        virtual_stages_of(section_, kind, ranks_, options_.model.num_hidden_layers);
     if (!split(ranks_ * virtual_stages)) return;
     schedules::Request request;
     request.kind = section_.kind;

@@ -143,6 +143,16 @@ class Comparison {
   Comparison(const Totaler& totaler, const Trainer& layout, const Trainer* reference)
       : totaler_(totaler), layout_(layout), reference_(reference) {}
 
+  // The distance of neighboring numbers of this type, by which errors are measured.
+  void measure_by(Dtype dtype) {
+    switch (dtype) {
+      case Dtype::bf16: epsilon_ = 0x1p-7; break;
+      case Dtype::f16: epsilon_ = 0x1p-10; break;
+      case Dtype::f64: epsilon_ = 0x1p-52; break;
+      default: epsilon_ = 0x1p-23;
+    }
+  }
+
   // Every element of rank 0's reference, on all ranks.
   std::vector<double> expected(const models::Parameter& parameter, View Weight::*part) {
     std::vector<double> whole(static_cast<std::size_t>(parameter.size()));
@@ -173,16 +183,16 @@ class Comparison {
     double largest = std::numeric_limits<double>::min();
     for (const double value : whole) largest = std::max(largest, std::abs(value));
     const double off = std::sqrt(std::max(counted[0], most[0]));
-    return {
-        .name = parameter.name,
-        .relative_error = off == 0 ? 0 : off / std::max(norm_of(whole), least),
-        .ulp = most[1] / (static_cast<double>(std::numeric_limits<float>::epsilon()) * largest)};
+    return {.name = parameter.name,
+            .relative_error = off == 0 ? 0 : off / std::max(norm_of(whole), least),
+            .ulp = most[1] / (epsilon_ * largest)};
   }
 
  private:
   Totaler totaler_;
   const Trainer& layout_;
   const Trainer* reference_;
+  double epsilon_ = 0x1p-23;  // of 1
 };
 
 }  // namespace
@@ -230,6 +240,7 @@ Verification verify(kernels::Backend& backend, Communicator& world, const data::
   }
   const double element_rounding =
       rounding / std::sqrt(static_cast<double>(models::parameter_count(options.model)));
+  comparison.measure_by(options.compute);
   for (const auto& parameter : table) {
     const auto gradient = comparison.expected(parameter, &Weight::gradient);
     const auto whole = comparison.expected(parameter, &Weight::value);
