@@ -1,0 +1,68 @@
+#include "launch/resolve_pipeline.h"
+
+#include "tests/launch/resolve_cases.h"
+
+namespace trireme::launch {
+namespace {
+
+class ResolvePipelineTest : public ResolveTest {};
+
+TEST_F(ResolvePipelineTest, ChoosesTheScheduleAndSharesOutTheLayers) {
+  const std::vector<std::string> settings{"model.num_hidden_layers=7", "parallel.pipeline=3",
+                                          "schedule.kind=interleaved", "schedule.virtual_stages=2"};
+  const auto [loaded, options] = resolved(kSmallRun, settings, 3);
+  expect_no_problems(loaded);
+  EXPECT_EQ(options.schedule.kind, "interleaved");
+  EXPECT_EQ(options.schedule.placement.ranks, 3);
+  EXPECT_EQ(options.schedule.micro_batches, 16);
+  ASSERT_EQ(options.stages.size(), 6u);
+  int layers = 0;
+  for (const models::LayerRange& stage : options.stages) {
+    EXPECT_EQ(stage.first, layers);
+    EXPECT_GE(stage.count, 1);
+    layers += stage.count;
+  }
+  EXPECT_EQ(layers, 7);
+  EXPECT_TRUE(options.stages.front().embedding);
+  EXPECT_TRUE(options.stages.back().head);
+}
+
+TEST_F(ResolvePipelineTest, TakesLayersAsListed) {
+  const std::vector<std::string> settings{"model.num_hidden_layers=5", "parallel.pipeline=2",
+                                          "schedule.split=[1, 4]"};
+  const auto [loaded, options] = resolved(kSmallRun, settings, 2);
+  expect_no_problems(loaded);
+  EXPECT_EQ(options.stages[1].first, 1);
+  EXPECT_EQ(options.stages[1].count, 4);
+  const Problem sum =
+      problem("schedule.split", {"parallel.pipeline=2", "schedule.split=[1, 4]"}, 2);
+  expect_says(sum.rule, "add up to 5, the model has 2");
+  const Problem count = problem("schedule.split", {"parallel.pipeline=2", "schedule.split=[2]"}, 2);
+  expect_says(count.rule, "each of the 2 stages");
+}
+
+TEST_F(ResolvePipelineTest, RefusesLayoutsThatCannotBeAndNamesThoseThatCan) {
+  expect_says(problem("parallel.tensor", {"parallel.tensor=3"}, 3).rule,
+              "must divide num_attention_heads = 4");
+  expect_says(problem("parallel.tensor", {"parallel.tensor=8"}, 8).rule, "valid: 1, 2, 4");
+  expect_says(problem("parallel.tensor",
+                      {"parallel.tensor=4", "train.seq_length=13", "train.micro_batch_size=2"}, 4)
+                  .rule,
+              "divide micro_batch_size * seq_length = 26");
+  expect_no_problems(resolved(kSmallRun,
+                              {"parallel.tensor=4", "train.seq_length=13",
+                               "train.micro_batch_size=2", "parallel.sequence=false"},
+                              4)
+                         .loaded);
+  expect_says(problem("parallel.pipeline", {"parallel.pipeline=4"}, 4).rule,
+              "4 stages need a layer each, the model has 2");
+  expect_says(problem("schedule.kind",
+                      {"parallel.pipeline=2", "schedule.kind=zb-v", "schedule.virtual_stages=1"}, 2)
+                  .rule,
+              "zb-v");
+  expect_says(problem("schedule.file", {"parallel.pipeline=2", "schedule.kind=file"}, 2).rule,
+              "required");
+}
+
+}  // namespace
+}  // namespace trireme::launch
