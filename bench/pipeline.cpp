@@ -11,6 +11,7 @@
 
 #include "bench/measure.h"
 #include "kernels/synthetic/synthetic_backend.h"
+#include "runtime/comm/numbers.h"
 #include "runtime/pipeline/executor.h"
 #include "schedules/catalog.h"
 #include "schedules/generate.h"
@@ -83,15 +84,9 @@ kernels::Shape shape_of(std::int64_t bytes) {
 }
 
 // The largest of every rank's numbers; all ranks leave together.
-template <std::size_t count>
 void maximize(SyntheticBackend& backend, kernels::Stream& stream, runtime::Communicator& world,
-              std::array<double, count>& numbers) {
-  const Tensor device = backend.allocate(stream, {1, static_cast<std::int64_t>(count)}, Dtype::f64,
-                                         Category::workspace);
-  backend.upload(stream, std::as_bytes(std::span(numbers)), device);
-  world.all_reduce(stream, device, runtime::Reduction::maximum);
-  backend.download(stream, device, std::as_writable_bytes(std::span(numbers)));
-  stream.synchronize();
+              std::span<double> numbers) {
+  runtime::reduce_numbers(backend, stream, world, numbers, runtime::Reduction::maximum);
 }
 
 Schedule schedule_for(const std::string& kind, const PipelineOptions& options, int ranks,

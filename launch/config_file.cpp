@@ -124,6 +124,11 @@ bool LoadedConfig::rejected(const std::string& key) const {
   return std::ranges::find(problems, key, &Problem::key) != problems.end();
 }
 
+bool LoadedConfig::any_rejected(const std::string& section) const {
+  return std::ranges::any_of(
+      problems, [&](const Problem& problem) { return problem.key.starts_with(section + "."); });
+}
+
 void LoadedConfig::reject(const std::string& key, std::string rule) {
   const auto given = values.find(key);
   const Key* known = find_key(key);

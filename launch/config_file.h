@@ -22,6 +22,9 @@ struct LoadedConfig {
   // There is a problem with `key` already, so that nothing follows from its value.
   bool rejected(const std::string& key) const;
 
+  // The same for any key of a section.
+  bool any_rejected(const std::string& section) const;
+
   // Adds a problem with `key`, whose value is what was given or the default.
   void reject(const std::string& key, std::string rule);
 };

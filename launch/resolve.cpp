@@ -148,7 +148,7 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
   check_optimizer(loaded);
   check_decay(loaded);
   check_data(loaded, options.model);
-  if (loaded.problems.empty()) check_tensor(loaded, options.model);
+  if (!loaded.any_rejected("model")) check_tensor(loaded, options.model);
   options.compute = resolve_compute(config.precision, config.train.device);
   options.sequence_length = config.train.seq_length;
   options.global_batch = config.train.global_batch_size;
@@ -177,7 +177,7 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
   options.sequence_parallel = config.parallel.sequence;
   options.recompute = config.recompute.mode;
   options.recompute_layers = config.recompute.layers;
-  if (loaded.problems.empty()) resolve_pipeline(loaded, options);
+  if (!loaded.any_rejected("model")) resolve_pipeline(loaded, options);
   return options;
 }
 

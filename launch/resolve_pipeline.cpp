@@ -67,11 +67,11 @@ class PipelineResolver {
         section_(loaded.config.schedule),
         options_(options),
         ranks_(options.mesh.size(Axis::pipeline)),
-        micro_batches_(static_cast<int>(options.global_batch / options.micro_batch /
-                                        options.mesh.size(Axis::data))) {}
+        micro_batches_(micro_batches_of(loaded, options)) {}
 
   void run() {
     try {
+      if (ranks_ == 1 && micro_batches_ == 0) return;
       if (ranks_ == 1) {
         // There is nothing to order: each micro-batch forward, then backward.
         options_.schedule =
@@ -95,6 +95,13 @@ class PipelineResolver {
   }
 
  private:
+  // Of a step on each replica; 0 if they do not come out even.
+  static int micro_batches_of(const LoadedConfig& loaded, const runtime::TrainerOptions& options) {
+    if (loaded.any_rejected("train") || loaded.any_rejected("parallel")) return 0;
+    return static_cast<int>(options.global_batch / options.micro_batch /
+                            options.mesh.size(Axis::data));
+  }
+
   void make() {
     const schedules::Kind& kind = schedules::kind_named(section_.kind);
     if (kind.two_copies) {
@@ -104,7 +111,7 @@ class PipelineResolver {
     }
     const int virtual_stages =
         virtual_stages_of(section_, kind, ranks_, options_.model.num_hidden_layers);
-    if (!split(ranks_ * virtual_stages)) return;
+    if (!split(ranks_ * virtual_stages) || micro_batches_ == 0) return;
     schedules::Request request;
     request.kind = section_.kind;
     request.shape = {
@@ -120,6 +127,7 @@ class PipelineResolver {
       return;
     }
     const Schedule schedule = read_schedule(section_.file);
+    if (micro_batches_ == 0) return;
     const auto have = [](int ranks, int micro_batches) {
       return std::to_string(ranks) + " ranks and " + std::to_string(micro_batches) +
              " micro-batches";

@@ -1,7 +1,6 @@
 #include "models/shards.h"
 
 #include <algorithm>
-#include <stdexcept>
 #include <string>
 
 #include "models/random.h"
@@ -44,28 +43,18 @@ bool holds(const UnitsByStage& stages, int unit) {
 
 Slice slice_of(const Parameter& parameter, int rank, int ranks) {
   Slice slice{.rows = parameter.rows, .columns = parameter.columns};
-  switch (parameter.sharding) {
-    case Sharding::replicated:
-      slice.copies = ranks;
-      slice.copy = rank;
-      break;
-    case Sharding::rows: {
-      const Share share = share_of(parameter, parameter.rows, rank, ranks);
-      slice.first_row = share.first;
-      slice.rows = share.count;
-      slice.copies = share.copies;
-      slice.copy = share.copy;
-      break;
-    }
-    case Sharding::columns: {
-      const Share share = share_of(parameter, parameter.columns, rank, ranks);
-      slice.first_column = share.first;
-      slice.columns = share.count;
-      slice.copies = share.copies;
-      slice.copy = share.copy;
-      break;
-    }
+  if (parameter.sharding == Sharding::replicated) {
+    slice.copies = ranks;
+    slice.copy = rank;
+    return slice;
   }
+  const bool by_rows = parameter.sharding == Sharding::rows;
+  const Share share =
+      share_of(parameter, by_rows ? parameter.rows : parameter.columns, rank, ranks);
+  (by_rows ? slice.first_row : slice.first_column) = share.first;
+  (by_rows ? slice.rows : slice.columns) = share.count;
+  slice.copies = share.copies;
+  slice.copy = share.copy;
   return slice;
 }
 

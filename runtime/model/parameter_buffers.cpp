@@ -12,8 +12,8 @@ using kernels::expects;
 using kernels::Shape;
 using kernels::View;
 
-// Shards start on cache lines, whatever the dtype.
-constexpr std::int64_t kShardAlignment = 32;
+// Owned parts start on cache lines, whatever the dtype.
+constexpr std::int64_t kPartAlignment = 32;
 
 }  // namespace
 
@@ -27,7 +27,7 @@ ParameterBuffers::ParameterBuffers(kernels::Backend& backend, kernels::Stream& s
     backend.run(stream, kernels::Fill{.out = tensor, .value = 0});
     return tensor;
   };
-  const std::int64_t multiple = options.shards * kShardAlignment;
+  const std::int64_t multiple = options.owners * kPartAlignment;
   for (std::int64_t& size : sizes) {
     size = (size + multiple - 1) / multiple * multiple;
     buckets_.push_back(

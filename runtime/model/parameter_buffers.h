@@ -23,12 +23,12 @@ struct Weight {
 // The parameters and main gradients of a rank, laid out flat in buckets of whole units in the order
 // of the forward pass, so that a bucket is reduced, updated and gathered in one piece. A bucket
 // belongs to one stage, and what several stages share has one of its own. Buckets are padded with
-// zeros until every one of `shards` ranks can own an equal part.
+// zeros until every one of `owners` ranks can own an equal part.
 class ParameterBuffers {
  public:
   struct Options {
     kernels::Dtype dtype = kernels::Dtype::f32;
-    int shards = 1;
+    int owners = 1;
     std::int64_t bucket_elements = std::int64_t{4} << 20;  // a bucket closes once it has as many
   };
 

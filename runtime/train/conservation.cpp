@@ -1,10 +1,10 @@
 #include "runtime/train/conservation.h"
 
 #include <array>
-#include <span>
 #include <string>
 
 #include "kernels/check.h"
+#include "runtime/comm/numbers.h"
 
 namespace trireme::runtime {
 
@@ -22,12 +22,7 @@ void check_conservation(kernels::Backend& backend, kernels::Stream& stream, cons
     held[1] += layers.count;
     held[2] += (layers.embedding ? 1 : 0) + (layers.head ? 1 : 0);
   }
-  const kernels::Tensor sums =
-      backend.allocate(stream, {1, 3}, kernels::Dtype::f64, kernels::Category::workspace);
-  backend.upload(stream, std::as_bytes(std::span(held)), sums);
-  mesh.world().all_reduce(stream, sums, Reduction::sum);
-  backend.download(stream, sums, std::as_writable_bytes(std::span(held)));
-  stream.synchronize();
+  reduce_numbers(backend, stream, mesh.world(), held, Reduction::sum);
   const std::array<double, 3> whole{static_cast<double>(models::parameter_count(shape)),
                                     static_cast<double>(shape.num_hidden_layers), 2};
   if (held == whole) return;

@@ -54,12 +54,11 @@ DataParallel::DataParallel(kernels::Backend& backend, Stream& compute, Parameter
       buckets_(static_cast<std::size_t>(buffers.buckets())),
       totals_(backend.allocate(compute, {1, 3}, Dtype::f64, Category::workspace)) {
   const Communicator& data = *groups_.data;
-  kernels::expects(buffers.options().shards == data.size(), "buffers padded for the group");
+  kernels::expects(buffers.options().owners == data.size(), "buffers padded for the group");
   for (int b = 0; b < buffers.buckets(); ++b) {
     Bucket& bucket = buckets_[static_cast<std::size_t>(b)];
     bucket.values = buffers.values(b);
     bucket.gradients = buffers.gradients(b);
-    bucket.units = buffers.units_of_bucket(b);
     const std::int64_t count =
         sharded() ? bucket.values.columns / data.size() : bucket.values.columns;
     const std::int64_t first = sharded() ? count * data.rank() : 0;
@@ -150,7 +149,7 @@ void DataParallel::gradients_complete(int unit) {
     Bucket& bucket = buckets_[static_cast<std::size_t>(b)];
     // What the ends of the pipeline share waits for the later of them: at the end of the step, so
     // that nothing waits behind it.
-    if (++bucket.complete == bucket.units && !bucket.among_ends) reduce(bucket);
+    if (++bucket.complete == buffers_.units_of_bucket(b) && !bucket.among_ends) reduce(bucket);
   }
 }
 

@@ -96,7 +96,6 @@ class DataParallel {
     bool among_ends = false;
     std::vector<kernels::View> counted;  // gradients in this rank's part of the norm
     std::unique_ptr<optim::AdamW> optimizer;
-    int units = 0;
     int complete = 0;
     std::shared_ptr<const kernels::Event> gathered;  // of the last update; shared with streams
   };

@@ -96,22 +96,4 @@ Tensor EvaluationPasses::forward(int stage, int micro_batch, Tensor x) {
                                       [this](int unit) { data_parallel_.before_unit(unit); });
 }
 
-void EvaluationPasses::drop(int, int) {}
-
-void EvaluationPasses::recompute(int, int) {
-  throw kernels::ContractViolation("an evaluation keeps nothing");
-}
-
-Tensor EvaluationPasses::backward_input(int, int, Tensor) {
-  throw kernels::ContractViolation("an evaluation has no backward passes");
-}
-
-void EvaluationPasses::backward_weight(int, int) {
-  throw kernels::ContractViolation("an evaluation has no backward passes");
-}
-
-Tensor EvaluationPasses::backward(int, int, Tensor) {
-  throw kernels::ContractViolation("an evaluation has no backward passes");
-}
-
 }  // namespace trireme::runtime

@@ -69,11 +69,6 @@ class EvaluationPasses final : public Passes {
                    const LoadedBatches& batches);
 
   kernels::Tensor forward(int stage, int micro_batch, kernels::Tensor x) override;
-  void drop(int stage, int micro_batch) override;
-  void recompute(int stage, int micro_batch) override;
-  kernels::Tensor backward_input(int stage, int micro_batch, kernels::Tensor d_out) override;
-  void backward_weight(int stage, int micro_batch) override;
-  kernels::Tensor backward(int stage, int micro_batch, kernels::Tensor d_out) override;
 
  private:
   kernels::Stream& compute_;

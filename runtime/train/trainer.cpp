@@ -40,7 +40,7 @@ void Trainer::build(std::map<int, models::LayerRange> stages) {
   buffers_ = std::make_unique<ParameterBuffers>(
       backend_, *compute_, models::shards_of(options_.model, units, tensor.rank(), tensor.size()),
       ParameterBuffers::Options{.dtype = options_.compute,
-                                .shards = mesh_.shape().size(Axis::data),
+                                .owners = mesh_.shape().size(Axis::data),
                                 .bucket_elements = options_.bucket_elements});
   check_conservation(backend_, *compute_, mesh_, options_.model, *buffers_, stages);
   model_ = std::make_unique<RankModel>(

@@ -4,13 +4,13 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <memory>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "runtime/comm/local_world.h"
+#include "runtime/comm/numbers.h"
 #include "schedules/generate.h"
 
 namespace trireme::runtime {
@@ -60,50 +60,6 @@ Compared compared(double reference, double layout) {
           .relative_error = std::isfinite(error) ? error : std::numeric_limits<double>::infinity()};
 }
 
-// Sums and largest values over the ranks of a world, of numbers on the host.
-class Totaler {
- public:
-  Totaler(kernels::Backend& backend, kernels::Stream& stream, Communicator& world)
-      : backend_(backend), stream_(stream), world_(world) {}
-
-  template <std::size_t count>
-  void reduce(std::array<double, count>& numbers, Reduction reduction) {
-    const Tensor device = backend_.allocate(stream_, {1, static_cast<std::int64_t>(count)},
-                                            Dtype::f64, Category::workspace);
-    backend_.upload(stream_, std::as_bytes(std::span(numbers)), device);
-    world_.all_reduce(stream_, device, reduction);
-    backend_.download(stream_, device, std::as_writable_bytes(std::span(numbers)));
-    stream_.synchronize();
-  }
-
-  // `numbers` of rank 0 go to all.
-  template <class Number>
-  void broadcast(std::vector<Number>& numbers, Dtype dtype) {
-    const Tensor device = backend_.allocate(stream_, {1, static_cast<std::int64_t>(numbers.size())},
-                                            dtype, Category::workspace);
-    backend_.upload(stream_, std::as_bytes(std::span(numbers)), device);
-    world_.broadcast(stream_, device, 0);
-    backend_.download(stream_, device, std::as_writable_bytes(std::span(numbers)));
-    stream_.synchronize();
-  }
-
-  std::vector<double> values(View view) {
-    const Tensor exact = backend_.allocate(stream_, view.shape(), Dtype::f64, Category::workspace);
-    std::vector<double> numbers(static_cast<std::size_t>(view.size()));
-    backend_.run(stream_, kernels::Convert{.x = view, .out = exact});
-    backend_.download(stream_, exact, std::as_writable_bytes(std::span(numbers)));
-    stream_.synchronize();
-    return numbers;
-  }
-
-  int rank() const { return world_.rank(); }
-
- private:
-  kernels::Backend& backend_;
-  kernels::Stream& stream_;
-  Communicator& world_;
-};
-
 double norm_of(const std::vector<double>& values) {
   double squares = 0;
   for (const double value : values) squares += value * value;
@@ -139,9 +95,10 @@ Difference difference_of(const models::Shard& shard, const std::vector<double>& 
 
 class Comparison {
  public:
-  // `reference` is there on rank 0.
-  Comparison(const Totaler& totaler, const Trainer& layout, const Trainer* reference)
-      : totaler_(totaler), layout_(layout), reference_(reference) {}
+  // `reference` is there on rank 0. All is borrowed.
+  Comparison(kernels::Backend& backend, kernels::Stream& stream, Communicator& world,
+             const Trainer& layout, const Trainer* reference)
+      : backend_(backend), stream_(stream), world_(world), layout_(layout), reference_(reference) {}
 
   // The distance of neighboring numbers of this type, by which errors are measured.
   void measure_by(Dtype dtype) {
@@ -157,9 +114,9 @@ class Comparison {
   std::vector<double> expected(const models::Parameter& parameter, View Weight::*part) {
     std::vector<double> whole(static_cast<std::size_t>(parameter.size()));
     if (reference_) {
-      whole = totaler_.values(reference_->parameters().weight(parameter.name).*part);
+      whole = values(reference_->parameters().weight(parameter.name).*part);
     }
-    totaler_.broadcast(whole, Dtype::f64);
+    broadcast_numbers(backend_, stream_, world_, whole, 0);
     return whole;
   }
 
@@ -172,14 +129,14 @@ class Comparison {
     std::array<double, 2> most{0, 0};
     for (const auto& slot : layout_.parameters().slots()) {
       if (slot.parameter().name != parameter.name) continue;
-      const auto mine = totaler_.values(layout_.parameters().weight(parameter.name).*part);
+      const auto mine = values(layout_.parameters().weight(parameter.name).*part);
       const Difference difference = difference_of(slot.shard, mine, whole, counts);
       const bool first = layout_.mesh().coordinate(Axis::data) == 0;
       (slot.shard.is_counted && first ? counted[0] : most[0]) = difference.squares;
       most[1] = difference.largest;
     }
-    totaler_.reduce(counted, Reduction::sum);
-    totaler_.reduce(most, Reduction::maximum);
+    reduce_numbers(backend_, stream_, world_, counted, Reduction::sum);
+    reduce_numbers(backend_, stream_, world_, most, Reduction::maximum);
     double largest = std::numeric_limits<double>::min();
     for (const double value : whole) largest = std::max(largest, std::abs(value));
     const double off = std::sqrt(std::max(counted[0], most[0]));
@@ -189,7 +146,18 @@ class Comparison {
   }
 
  private:
-  Totaler totaler_;
+  std::vector<double> values(View view) {
+    const Tensor exact = backend_.allocate(stream_, view.shape(), Dtype::f64, Category::workspace);
+    std::vector<double> numbers(static_cast<std::size_t>(view.size()));
+    backend_.run(stream_, kernels::Convert{.x = view, .out = exact});
+    backend_.download(stream_, exact, std::as_writable_bytes(std::span(numbers)));
+    stream_.synchronize();
+    return numbers;
+  }
+
+  kernels::Backend& backend_;
+  kernels::Stream& stream_;
+  Communicator& world_;
   const Trainer& layout_;
   const Trainer* reference_;
   double epsilon_ = 0x1p-23;  // of 1
@@ -209,21 +177,20 @@ Verification verify(kernels::Backend& backend, Communicator& world, const data::
   const StepResult found = take_step(layout);
   std::unique_ptr<Communicator> alone;
   std::unique_ptr<Trainer> reference;
-  std::vector<double> expected(2);
+  std::vector<double> expected(3);  // loss, norm, loss scale
   if (world.rank() == 0) {
     alone = std::move(make_local_world(1).front());
     reference = std::make_unique<Trainer>(backend, *alone, sampler, nullptr, on_one_rank(one_step));
     const StepResult result = take_step(*reference);
-    expected = {result.loss, result.gradient_norm};
+    expected = {result.loss, result.gradient_norm, result.loss_scale};
   }
   const auto stream = backend.make_stream();
-  Totaler totaler(backend, *stream, world);
-  totaler.broadcast(expected, Dtype::f64);
+  broadcast_numbers(backend, *stream, world, expected, 0);
   Verification verification;
   verification.loss = compared(expected[0], found.loss);
   verification.gradient_norm = compared(expected[1], found.gradient_norm);
   const Tolerance tolerance = Tolerance::of(options.compute);
-  Comparison comparison(totaler, layout, reference.get());
+  Comparison comparison(backend, *stream, world, layout, reference.get());
   const auto hold = [&](const TensorError& error, double allowed, TensorError& worst) {
     if (worst.name.empty() || error.relative_error > worst.relative_error) worst = error;
     if (error.relative_error > allowed && !verification.first_wrong) {
@@ -231,7 +198,8 @@ Verification verify(kernels::Backend& backend, Communicator& world, const data::
     }
   };
   const auto table = models::parameter_table(options.model);
-  const double rounding = kRoundingShare * expected[1];
+  // Gradients as they were accumulated.
+  const double rounding = kRoundingShare * expected[1] * expected[2];
   for (const auto& parameter : table) {
     const auto whole = comparison.expected(parameter, &Weight::gradient);
     hold(comparison.error_of(parameter, &Weight::gradient, whole, rounding,
