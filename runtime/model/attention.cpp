@@ -13,7 +13,6 @@ using kernels::View;
 
 SelfAttention::SelfAttention(const LayerContext& context, const std::string& name)
     : backend_(context.backend),
-      ranks_(context.ranks),
       rope_(context.rope),
       shape_{.sequence = context.sequence,
              .heads = context.shape.num_attention_heads / context.ranks.size(),
@@ -21,74 +20,77 @@ SelfAttention::SelfAttention(const LayerContext& context, const std::string& nam
                  1, context.shape.num_key_value_heads / context.ranks.size()),
              .head_dim = context.shape.head_dim},
       scale_(1 / std::sqrt(static_cast<double>(context.shape.head_dim))),
-      qkv_(context.backend,
-           context.buffers.joined(
-               {name + ".q_proj.weight", name + ".k_proj.weight", name + ".v_proj.weight"}),
-           context.buffers.joined(
-               {name + ".q_proj.bias", name + ".k_proj.bias", name + ".v_proj.bias"})),
-      out_(context.backend, context.buffers.weight(name + ".o_proj.weight"),
-           context.added_to_sum(name + ".o_proj.bias")) {}
+      pair_(context.ranks,
+            Linear(context.backend,
+                   context.buffers.joined(
+                       {name + ".q_proj.weight", name + ".k_proj.weight", name + ".v_proj.weight"}),
+                   context.buffers.joined(
+                       {name + ".q_proj.bias", name + ".k_proj.bias", name + ".v_proj.bias"})),
+            Linear(context.backend, context.buffers.weight(name + ".o_proj.weight"),
+                   context.added_to_sum(name + ".o_proj.bias"))) {}
 
 Tensor SelfAttention::forward(Stream& stream, Tensor x, Saved& saved) const {
-  saved.qkv = qkv_.forward(stream, ranks_.gather(stream, x).all);
-  saved.x = std::move(x);
+  saved.qkv = pair_.first(stream, x);
+  saved.pair.x = std::move(x);
   rotate(stream, saved.qkv, false);
   attend(stream, saved);
-  return ranks_.sum(stream, out_.forward(stream, saved.mixed));
+  return pair_.second(stream, saved.pair.inner);
 }
 
 void SelfAttention::drop(Saved& saved) {
-  saved.x.reset();
-  saved.mixed.reset();
+  saved.pair = {};
   saved.log_sum_exp.reset();
 }
 
 void SelfAttention::restore(Stream& stream, Tensor x, Saved& saved) const {
-  saved.x = std::move(x);
+  saved.pair.x = std::move(x);
   attend(stream, saved);
 }
 
 void SelfAttention::attend(Stream& stream, Saved& saved) const {
-  saved.mixed = backend_.allocate(stream, {saved.qkv.rows(), shape_.heads * shape_.head_dim},
-                                  saved.qkv.view().dtype, Category::activations);
+  saved.pair.inner = backend_.allocate(stream, {saved.qkv.rows(), shape_.heads * shape_.head_dim},
+                                       saved.qkv.view().dtype, Category::activations);
   saved.log_sum_exp =
       backend_.allocate(stream, {saved.qkv.rows(), shape_.heads},
                         kernels::accumulator_of(saved.qkv.view().dtype), Category::activations);
   backend_.run(stream, kernels::Attention{.q = queries(saved.qkv),
                                           .k = keys(saved.qkv),
                                           .v = values(saved.qkv),
-                                          .out = saved.mixed,
+                                          .out = saved.pair.inner,
                                           .log_sum_exp = saved.log_sum_exp,
                                           .shape = shape_,
                                           .scale = scale_});
 }
 
-Tensor SelfAttention::backward_input(Stream& stream, Tensor d_out, Saved& saved) const {
-  const Tensor d_mixed = out_.backward_input(stream, ranks_.gather(stream, d_out).all);
-  saved.d_out = std::move(d_out);
-  saved.d_qkv = backend_.allocate(stream, saved.qkv.view().shape(), saved.qkv.view().dtype,
-                                  Category::activations);
-  backend_.run(stream, kernels::AttentionBackward{.q = queries(saved.qkv),
-                                                  .k = keys(saved.qkv),
-                                                  .v = values(saved.qkv),
-                                                  .out = saved.mixed,
-                                                  .log_sum_exp = saved.log_sum_exp,
-                                                  .d_out = d_mixed,
-                                                  .d_q = queries(saved.d_qkv),
-                                                  .d_k = keys(saved.d_qkv),
-                                                  .d_v = values(saved.d_qkv),
-                                                  .shape = shape_,
-                                                  .scale = scale_});
-  rotate(stream, saved.d_qkv, true);
-  saved.qkv.reset();
-  saved.log_sum_exp.reset();
-  return ranks_.sum(stream, qkv_.backward_input(stream, saved.d_qkv));
+LinearPair::Between SelfAttention::attention_gradient(Stream& stream, Saved& saved) const {
+  return [this, &stream, &saved](View d_mixed) {
+    const View qkv = saved.qkv;
+    Tensor d_qkv = backend_.allocate(stream, qkv.shape(), qkv.dtype, Category::activations);
+    backend_.run(stream, kernels::AttentionBackward{.q = queries(qkv),
+                                                    .k = keys(qkv),
+                                                    .v = values(qkv),
+                                                    .out = saved.pair.inner,
+                                                    .log_sum_exp = saved.log_sum_exp,
+                                                    .d_out = d_mixed,
+                                                    .d_q = queries(d_qkv),
+                                                    .d_k = keys(d_qkv),
+                                                    .d_v = values(d_qkv),
+                                                    .shape = shape_,
+                                                    .scale = scale_});
+    rotate(stream, d_qkv, true);
+    saved.qkv.reset();
+    saved.log_sum_exp.reset();
+    return d_qkv;
+  };
 }
 
-void SelfAttention::backward_weight(Stream& stream, Saved saved) const {
-  out_.backward_weight(stream, saved.mixed, ranks_.gather(stream, saved.d_out).all);
-  saved.mixed.reset();
-  qkv_.backward_weight(stream, ranks_.gather(stream, saved.x).all, saved.d_qkv);
+Tensor SelfAttention::backward_input(Stream& stream, Tensor d_out, Saved& saved) const {
+  return pair_.backward_input(stream, std::move(d_out), saved.pair,
+                              attention_gradient(stream, saved));
+}
+
+Tensor SelfAttention::backward(Stream& stream, Tensor d_out, Saved& saved) const {
+  return pair_.backward(stream, std::move(d_out), saved.pair, attention_gradient(stream, saved));
 }
 
 View SelfAttention::queries(View qkv) const {

@@ -2,7 +2,7 @@
 
 #include "kernels/backend.h"
 #include "runtime/model/layer_context.h"
-#include "runtime/model/linear.h"
+#include "runtime/model/linear_pair.h"
 
 namespace trireme::runtime {
 
@@ -10,11 +10,11 @@ namespace trireme::runtime {
 // Tensor-parallel ranks have a share of the heads each.
 class SelfAttention {
  public:
-  // What one micro-batch leaves behind between its passes. backward_input frees all but the inputs
-  // and output gradients of the two weight products. x and d_out are of this rank's tokens.
+  // What one micro-batch leaves behind between its passes. backward_input frees all but what the
+  // weight gradients need.
   struct Saved {
-    kernels::Tensor x, qkv, log_sum_exp, mixed;
-    kernels::Tensor d_qkv, d_out;
+    LinearPair::Saved pair;
+    kernels::Tensor qkv, log_sum_exp;
   };
 
   SelfAttention(const LayerContext& context, const std::string& name);
@@ -28,7 +28,11 @@ class SelfAttention {
 
   kernels::Tensor backward_input(kernels::Stream& stream, kernels::Tensor d_out,
                                  Saved& saved) const;
-  void backward_weight(kernels::Stream& stream, Saved saved) const;
+  // Input and weights at once: leaves only pair.d_out.
+  kernels::Tensor backward(kernels::Stream& stream, kernels::Tensor d_out, Saved& saved) const;
+
+  // Its weight gradients need backward_input and nothing else.
+  const LinearPair& pair() const { return pair_; }
 
  private:
   // The columns of a (tokens, q + k + v) matrix that belong to each.
@@ -36,14 +40,14 @@ class SelfAttention {
   kernels::View keys(kernels::View qkv) const;
   kernels::View values(kernels::View qkv) const;
   void attend(kernels::Stream& stream, Saved& saved) const;
+  LinearPair::Between attention_gradient(kernels::Stream& stream, Saved& saved) const;
   void rotate(kernels::Stream& stream, kernels::View qkv, bool inverse) const;
 
   kernels::Backend& backend_;
-  const TensorParallel& ranks_;
   const RopeTable* rope_;
   kernels::AttentionShape shape_;
   double scale_;
-  Linear qkv_, out_;
+  LinearPair pair_;
 };
 
 }  // namespace trireme::runtime

@@ -66,11 +66,11 @@ Tensor Block::backward_input(Stream& stream, Tensor d_out, Saved& saved) const {
   restore(stream, saved);
   const Tensor d_second =
       feed_forward_.backward_input(stream, std::move(d_out), saved.feed_forward);
-  Tensor d_middle = second_norm_.backward(stream, saved.middle, d_second, saved.feed_forward.d_out,
-                                          saved.second_norm);
+  Tensor d_middle = second_norm_.backward(stream, saved.middle, d_second,
+                                          saved.feed_forward.pair.d_out, saved.second_norm);
   const Tensor d_first = attention_.backward_input(stream, std::move(d_middle), saved.attention);
   Tensor d_x =
-      first_norm_.backward(stream, saved.x, d_first, saved.attention.d_out, saved.first_norm);
+      first_norm_.backward(stream, saved.x, d_first, saved.attention.pair.d_out, saved.first_norm);
   saved.x.reset();
   saved.middle.reset();
   saved.first_norm = {};
@@ -79,8 +79,22 @@ Tensor Block::backward_input(Stream& stream, Tensor d_out, Saved& saved) const {
 }
 
 void Block::backward_weight(Stream& stream, Saved saved) const {
-  feed_forward_.backward_weight(stream, std::move(saved.feed_forward));
-  attention_.backward_weight(stream, std::move(saved.attention));
+  const LinearPair &first = attention_.pair(), &second = feed_forward_.pair();
+  auto second_inputs = second.begin_weight(stream, saved.feed_forward.pair);
+  auto first_inputs = first.begin_weight(stream, saved.attention.pair);
+  second.backward_weight(stream, std::move(saved.feed_forward.pair), std::move(second_inputs));
+  first.backward_weight(stream, std::move(saved.attention.pair), std::move(first_inputs));
+}
+
+Tensor Block::backward(Stream& stream, Tensor d_out, Saved saved) const {
+  restore(stream, saved);
+  const Tensor d_second = feed_forward_.backward(stream, std::move(d_out), saved.feed_forward);
+  Tensor d_middle = second_norm_.backward(stream, saved.middle, d_second,
+                                          saved.feed_forward.pair.d_out, saved.second_norm);
+  saved.feed_forward = {};
+  const Tensor d_first = attention_.backward(stream, std::move(d_middle), saved.attention);
+  return first_norm_.backward(stream, saved.x, d_first, saved.attention.pair.d_out,
+                              saved.first_norm);
 }
 
 }  // namespace trireme::runtime

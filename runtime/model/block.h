@@ -38,6 +38,9 @@ class Block {
   // after backward_input, in the same order: a schedule fills idle time with it.
   void backward_weight(kernels::Stream& stream, Saved saved) const;
 
+  // Both at once: communication of one hides behind the other.
+  kernels::Tensor backward(kernels::Stream& stream, kernels::Tensor d_out, Saved saved) const;
+
  private:
   kernels::Backend& backend_;
   Norm first_norm_, second_norm_;

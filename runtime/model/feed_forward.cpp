@@ -19,71 +19,71 @@ Weight up_weight(const ParameterBuffers& buffers, const std::string& name, bool 
 
 FeedForward::FeedForward(const LayerContext& context, const std::string& name)
     : backend_(context.backend),
-      ranks_(context.ranks),
       gated_(context.shape.family == models::Family::llama),
-      up_(context.backend, up_weight(context.buffers, name, gated_),
-          context.buffers.find(name + ".up_proj.bias")),
-      down_(context.backend, context.buffers.weight(name + ".down_proj.weight"),
-            context.added_to_sum(name + ".down_proj.bias")),
-      width_(down_.inputs()) {}
+      pair_(context.ranks,
+            Linear(context.backend, up_weight(context.buffers, name, gated_),
+                   context.buffers.find(name + ".up_proj.bias")),
+            Linear(context.backend, context.buffers.weight(name + ".down_proj.weight"),
+                   context.added_to_sum(name + ".down_proj.bias"))),
+      width_(pair_.inner_columns()) {}
 
 Tensor FeedForward::forward(Stream& stream, Tensor x, Saved& saved) const {
   begin(stream, std::move(x), saved);
-  return ranks_.sum(stream, down_.forward(stream, saved.activated));
+  return pair_.second(stream, saved.pair.inner);
 }
 
 void FeedForward::begin(Stream& stream, Tensor x, Saved& saved) const {
-  saved.inner = up_.forward(stream, ranks_.gather(stream, x).all);
-  saved.x = std::move(x);
+  saved.inner = pair_.first(stream, x);
+  saved.pair.x = std::move(x);
   activate(stream, saved);
 }
 
-void FeedForward::drop(Saved& saved) {
-  saved.x.reset();
-  saved.activated.reset();
-}
+void FeedForward::drop(Saved& saved) { saved.pair = {}; }
 
 void FeedForward::restore(Stream& stream, Tensor x, Saved& saved) const {
-  saved.x = std::move(x);
+  saved.pair.x = std::move(x);
   activate(stream, saved);
 }
 
 void FeedForward::activate(Stream& stream, Saved& saved) const {
   const View inner = saved.inner;
-  saved.activated =
+  saved.pair.inner =
       backend_.allocate(stream, {inner.rows, width_}, inner.dtype, Category::activations);
   if (gated_) {
     backend_.run(stream, kernels::SwiGlu{.gate = inner.column_range(0, width_),
                                          .up = inner.column_range(width_, width_),
-                                         .out = saved.activated});
+                                         .out = saved.pair.inner});
   } else {
-    backend_.run(stream, kernels::Gelu{.x = inner, .out = saved.activated});
+    backend_.run(stream, kernels::Gelu{.x = inner, .out = saved.pair.inner});
   }
+}
+
+LinearPair::Between FeedForward::activation_gradient(Stream& stream, Saved& saved) const {
+  return [this, &stream, &saved](View d_activated) {
+    const View inner = saved.inner;
+    Tensor gradient = backend_.allocate(stream, inner.shape(), inner.dtype, Category::activations);
+    const View d_inner = gradient;
+    if (gated_) {
+      backend_.run(stream, kernels::SwiGluBackward{.gate = inner.column_range(0, width_),
+                                                   .up = inner.column_range(width_, width_),
+                                                   .d_out = d_activated,
+                                                   .d_gate = d_inner.column_range(0, width_),
+                                                   .d_up = d_inner.column_range(width_, width_)});
+    } else {
+      backend_.run(stream, kernels::GeluBackward{.x = inner, .d_out = d_activated, .d_x = d_inner});
+    }
+    saved.inner.reset();
+    return gradient;
+  };
 }
 
 Tensor FeedForward::backward_input(Stream& stream, Tensor d_out, Saved& saved) const {
-  const Tensor d_activated = down_.backward_input(stream, ranks_.gather(stream, d_out).all);
-  saved.d_out = std::move(d_out);
-  const View inner = saved.inner;
-  saved.d_inner = backend_.allocate(stream, inner.shape(), inner.dtype, Category::activations);
-  const View d_inner = saved.d_inner;
-  if (gated_) {
-    backend_.run(stream, kernels::SwiGluBackward{.gate = inner.column_range(0, width_),
-                                                 .up = inner.column_range(width_, width_),
-                                                 .d_out = d_activated,
-                                                 .d_gate = d_inner.column_range(0, width_),
-                                                 .d_up = d_inner.column_range(width_, width_)});
-  } else {
-    backend_.run(stream, kernels::GeluBackward{.x = inner, .d_out = d_activated, .d_x = d_inner});
-  }
-  saved.inner.reset();
-  return ranks_.sum(stream, up_.backward_input(stream, saved.d_inner));
+  return pair_.backward_input(stream, std::move(d_out), saved.pair,
+                              activation_gradient(stream, saved));
 }
 
-void FeedForward::backward_weight(Stream& stream, Saved saved) const {
-  down_.backward_weight(stream, saved.activated, ranks_.gather(stream, saved.d_out).all);
-  saved.activated.reset();
-  up_.backward_weight(stream, ranks_.gather(stream, saved.x).all, saved.d_inner);
+Tensor FeedForward::backward(Stream& stream, Tensor d_out, Saved& saved) const {
+  return pair_.backward(stream, std::move(d_out), saved.pair, activation_gradient(stream, saved));
 }
 
 }  // namespace trireme::runtime

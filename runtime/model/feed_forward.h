@@ -2,7 +2,7 @@
 
 #include "kernels/backend.h"
 #include "runtime/model/layer_context.h"
-#include "runtime/model/linear.h"
+#include "runtime/model/linear_pair.h"
 
 namespace trireme::runtime {
 
@@ -11,11 +11,10 @@ namespace trireme::runtime {
 // channels each.
 class FeedForward {
  public:
-  // What one micro-batch leaves behind between its passes. backward_input frees all but the inputs
-  // and output gradients of the two weight products. x and d_out are of this rank's tokens.
+  // What one micro-batch leaves behind between its passes. backward_input frees `inner`.
   struct Saved {
-    kernels::Tensor x, inner, activated;
-    kernels::Tensor d_inner, d_out;
+    LinearPair::Saved pair;
+    kernels::Tensor inner;  // what the first product made
   };
 
   FeedForward(const LayerContext& context, const std::string& name);
@@ -32,15 +31,19 @@ class FeedForward {
 
   kernels::Tensor backward_input(kernels::Stream& stream, kernels::Tensor d_out,
                                  Saved& saved) const;
-  void backward_weight(kernels::Stream& stream, Saved saved) const;
+  // Input and weights at once: leaves only pair.d_out.
+  kernels::Tensor backward(kernels::Stream& stream, kernels::Tensor d_out, Saved& saved) const;
+
+  // Its weight gradients need backward_input and nothing else.
+  const LinearPair& pair() const { return pair_; }
 
  private:
   void activate(kernels::Stream& stream, Saved& saved) const;
+  LinearPair::Between activation_gradient(kernels::Stream& stream, Saved& saved) const;
 
   kernels::Backend& backend_;
-  const TensorParallel& ranks_;
   bool gated_;
-  Linear up_, down_;
+  LinearPair pair_;
   std::int64_t width_;  // inner channels of this rank
 };
 

@@ -15,7 +15,7 @@ struct LayerContext {
   kernels::Backend& backend;
   const ParameterBuffers& buffers;  // this rank's slices
   const models::Shape& shape;       // of the whole model
-  const TensorParallel& ranks;
+  TensorParallel& ranks;
   const RopeTable* rope;  // nothing for learned positions
   std::int64_t sequence;
 

@@ -74,13 +74,11 @@ void Stage::backward_weight(Stream& stream, Saved saved, const UnitCallback& aft
 Tensor Stage::backward(Stream& stream, Tensor d_out, Saved saved,
                        const UnitCallback& after_unit) const {
   if (head_) {
-    d_out = head_->backward_input(stream, saved.head);
-    head_->backward_weight(stream, std::move(saved.head));
+    d_out = head_->backward(stream, std::move(saved.head));
     after_unit(head_unit_);
   }
   for (std::size_t i = blocks_.size(); i-- > 0;) {
-    d_out = blocks_[i].backward_input(stream, std::move(d_out), saved.blocks[i]);
-    blocks_[i].backward_weight(stream, std::move(saved.blocks[i]));
+    d_out = blocks_[i].backward(stream, std::move(d_out), std::move(saved.blocks[i]));
     after_unit(unit_of(i));
   }
   if (!embedding_) return d_out;

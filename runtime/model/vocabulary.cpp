@@ -82,6 +82,13 @@ void Head::backward_weight(Stream& stream, Saved saved) const {
   projection_.backward_weight(stream, ranks_.gather(stream, saved.normalized).all, saved.d_logits);
 }
 
+Tensor Head::backward(Stream& stream, Saved saved) const {
+  auto normalized = ranks_.begin_gather(stream, saved.normalized);
+  auto d_normalized = ranks_.begin_sum(stream, projection_.backward_input(stream, saved.d_logits));
+  projection_.backward_weight(stream, normalized.finish().all, saved.d_logits);
+  return norm_.backward(stream, saved.x, d_normalized.finish(), View(), saved.norm);
+}
+
 void Head::evaluate(Stream& stream, Tensor x, const Target& target) const {
   Norm::Saved statistics;
   const Tensor normalized = norm_.forward(stream, x, View(), statistics).out;

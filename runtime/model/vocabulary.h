@@ -21,7 +21,7 @@ class TokenEmbedding {
 
  private:
   kernels::Backend& backend_;
-  const TensorParallel& ranks_;
+  TensorParallel& ranks_;
   Weight table_, positions_;  // positions are nothing when they are rotary
   std::int64_t sequence_, first_id_;
 };
@@ -50,6 +50,8 @@ class Head {
                Saved& saved) const;
   kernels::Tensor backward_input(kernels::Stream& stream, Saved& saved) const;
   void backward_weight(kernels::Stream& stream, Saved saved) const;
+  // Both at once: communication of one hides behind the other.
+  kernels::Tensor backward(kernels::Stream& stream, Saved saved) const;
 
   // The loss alone.
   void evaluate(kernels::Stream& stream, kernels::Tensor x, const Target& target) const;
@@ -59,7 +61,7 @@ class Head {
                      bool with_gradient) const;
 
   kernels::Backend& backend_;
-  const TensorParallel& ranks_;
+  TensorParallel& ranks_;
   Norm norm_;
   Linear projection_;
   std::int64_t first_id_;

@@ -92,7 +92,7 @@ class FamilyTest : public LayerTest, public testing::WithParamInterface<models::
     }
   }
 
-  LayerContext context() const {
+  LayerContext context() {
     return {.backend = *device.backend,
             .buffers = *buffers,
             .shape = shape,
@@ -101,7 +101,7 @@ class FamilyTest : public LayerTest, public testing::WithParamInterface<models::
             .sequence = kSequence};
   }
 
-  const TensorParallel alone{*device.backend};
+  TensorParallel alone{*device.backend};
   std::optional<RopeTable> rope;
 };
 
@@ -129,8 +129,7 @@ TEST_P(FamilyTest, AttentionGradients) {
   SelfAttention::Saved saved;
   attention.forward(*device.stream, copy(x), saved);
   const Tensor d_x =
-      attention.backward_input(*device.stream, weights({kTokens, shape.hidden_size}), saved);
-  attention.backward_weight(*device.stream, std::move(saved));
+      attention.backward(*device.stream, weights({kTokens, shape.hidden_size}), saved);
   expect_slope(x, d_x, objective, "x");
   expect_parameter_slopes("model.layers.1.self_attn", objective);
 }
@@ -145,8 +144,7 @@ TEST_P(FamilyTest, FeedForwardGradients) {
   FeedForward::Saved saved;
   feed_forward.forward(*device.stream, copy(x), saved);
   const Tensor d_x =
-      feed_forward.backward_input(*device.stream, weights({kTokens, shape.hidden_size}), saved);
-  feed_forward.backward_weight(*device.stream, std::move(saved));
+      feed_forward.backward(*device.stream, weights({kTokens, shape.hidden_size}), saved);
   expect_slope(x, d_x, objective, "x");
   expect_parameter_slopes("model.layers.1.mlp", objective);
 }
