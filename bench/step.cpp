@@ -9,6 +9,7 @@
 #include "models/work.h"
 #include "runtime/train/trainer.h"
 #include "schedules/catalog.h"
+#include "schedules/passes.h"
 
 namespace trireme::bench {
 namespace {
@@ -67,8 +68,12 @@ StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world,
                    .micro_batches = static_cast<int>(options.micro_batches),
                    .virtual_stages = 0};
   training.schedule = schedules::make_schedule(request);
+  training.costs = runtime::pass_flops(options.model, options.sequence_length);
   training.stages = models::split_layers(options.model, training.schedule.placement.stages,
-                                         options.sequence_length);
+                                         training.costs.whole());
+  training.schedule = schedules::merge_free_splits(
+      training.schedule, training.costs.of(training.stages, options.pipeline),
+      schedules::Objective::makespan);
   training.sequence_length = options.sequence_length;
   training.global_batch = global_batch;
   training.micro_batch = options.micro_batch;

@@ -72,12 +72,15 @@ struct TrainSection {
   Flops mfu_flops = Flops::causal;
 };
 
+enum class ScheduleCosts { flops, measured };
+
 struct ScheduleSection {
   std::string kind = "1f1b";
   std::string file;                            // of kind "file"
   std::optional<std::int64_t> virtual_stages;  // nothing: the kind's own
   std::vector<int> split;                      // layers of each stage; empty: by cost
-  double memory_limit = 0;                     // for searched kinds, in micro-batches; 0: none
+  ScheduleCosts costs = ScheduleCosts::flops;
+  double memory_limit = 0;  // for searched kinds, in micro-batches; 0: none
 };
 
 struct RecomputeSection {

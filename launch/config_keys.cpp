@@ -307,7 +307,7 @@ Key split() {
           "list of integers or \"auto\"",
           "layers",
           "\"auto\", or [2, 3, 3, 2]: how many layers each stage has",
-          "layers of each stage; auto: balanced by cost, counting the head",
+          "layers of each stage; auto: balanced by cost, counting embedding and head",
           [](Config& config, const toml::node& node) {
             config.schedule.split.clear();
             if (node.value<std::string>() == "auto") return;
@@ -332,6 +332,8 @@ std::vector<Key> run_keys() {
   constexpr auto checkpoint = &Config::checkpoint;
   constexpr auto schedule = &Config::schedule;
   constexpr auto recompute = &Config::recompute;
+  constexpr Choices<ScheduleCosts, 2> costs{
+      {{"flops", ScheduleCosts::flops}, {"measured", ScheduleCosts::measured}}};
   constexpr Choices<runtime::Recompute, 3> modes{{{"none", runtime::Recompute::none},
                                                   {"selective", runtime::Recompute::selective},
                                                   {"full", runtime::Recompute::full}}};
@@ -345,6 +347,9 @@ std::vector<Key> run_keys() {
            "stages per pipeline rank; auto: what the kind takes, or 2 if there are layers enough"},
           at(schedule, &ScheduleSection::virtual_stages), 1, kLargest),
       split(),
+      choice({"schedule.costs", "",
+              "what auto kinds and splits go by: FLOPs, or a few micro-batches timed at start-up"},
+             at(schedule, &ScheduleSection::costs), costs),
       number({"schedule.memory_limit", "micro-batches",
               "activations a rank may hold, for zb-auto, zb-v-auto and auto; 0: no limit"},
              at(schedule, &ScheduleSection::memory_limit), kNotNegative),

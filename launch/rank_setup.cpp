@@ -8,7 +8,9 @@
 #include "launch/exit_code.h"
 #include "launch/node.h"
 #include "launch/resolve.h"
+#include "launch/resolve_pipeline.h"
 #include "launch/run_header.h"
+#include "runtime/train/measure_costs.h"
 
 namespace trireme::launch {
 namespace {
@@ -72,6 +74,19 @@ std::unique_ptr<runtime::Communicator> make_world(const RankSetup& setup, Job& j
   return job.make_world(
       {.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1e3)),
        .spin = job.local_size() * setup.threads < usable_cores()});
+}
+
+bool measures_pipeline(const LoadedConfig& loaded) {
+  return loaded.config.schedule.costs == ScheduleCosts::measured &&
+         loaded.config.parallel.pipeline > 1;
+}
+
+void measure_pipeline(RankSetup& setup, runtime::Communicator& world) {
+  if (!measures_pipeline(setup.loaded)) return;
+  setup.options.costs = runtime::measure_pass_costs(*setup.backend, world, setup.options);
+  setup.backend->reset_memory_peaks();
+  resolve_pipeline(setup.loaded, setup.options);
+  if (!setup.loaded.problems.empty()) throw ConfigError(setup.loaded.problems);
 }
 
 void end_job(Job& job, const std::string& phase, const std::exception_ptr& exception) {

@@ -37,6 +37,12 @@ void make_device(RankSetup& setup, const Job& job);
 // Collective.
 std::unique_ptr<runtime::Communicator> make_world(const RankSetup& setup, Job& job);
 
+bool measures_pipeline(const LoadedConfig& loaded);
+
+// Collective. If the config asks for measured costs, measures them, and chooses schedule and split
+// again. Throws ConfigError if there are none for these costs.
+void measure_pipeline(RankSetup& setup, runtime::Communicator& world);
+
 // Says what this rank was doing when it failed, and ends every rank.
 [[noreturn]] void end_job(Job& job, const std::string& phase, const std::exception_ptr& exception);
 

@@ -177,7 +177,10 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
   options.sequence_parallel = config.parallel.sequence;
   options.recompute = config.recompute.mode;
   options.recompute_layers = config.recompute.layers;
-  if (!loaded.any_rejected("model")) resolve_pipeline(loaded, options);
+  if (!loaded.any_rejected("model")) {
+    options.costs = runtime::pass_flops(options.model, options.sequence_length);
+    resolve_pipeline(loaded, options);
+  }
   return options;
 }
 

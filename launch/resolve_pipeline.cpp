@@ -1,7 +1,6 @@
 #include "launch/resolve_pipeline.h"
 
 #include <algorithm>
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -39,17 +38,6 @@ std::vector<std::string> broken_rules(const models::Shape& shape, const TrainSec
                                                 value("micro_batch_size * seq_length", tokens) +
                                                 " (or set parallel.sequence = false)");
   return broken;
-}
-
-// Costs of the stages as the searched kinds need them: the average share of a rank costs 1 forward.
-std::vector<schedules::StageCost> stage_costs(const models::Shape& shape, int ranks,
-                                              const std::vector<models::LayerRange>& stages,
-                                              std::int64_t sequence) {
-  const auto flops = models::stage_flops(shape, stages, sequence);
-  const double share = std::accumulate(flops.begin(), flops.end(), 0.0) / ranks;
-  std::vector<schedules::StageCost> costs;
-  for (const double cost : flops) costs.push_back({cost / share, cost / share, cost / share});
-  return costs;
 }
 
 // What the user says, what the kind takes, or two if there are layers enough.
@@ -116,7 +104,9 @@ class PipelineResolver {
     request.kind = section_.kind;
     request.shape = {
         .ranks = ranks_, .micro_batches = micro_batches_, .virtual_stages = virtual_stages};
-    request.stage_costs = costs();
+    const schedules::Costs costs = options_.costs.of(options_.stages, ranks_);
+    request.stage_costs = costs.stages;
+    request.communication = costs.communication;
     if (section_.memory_limit > 0) request.goal.memory_limit = {section_.memory_limit};
     finish(schedules::make_schedule(request));
   }
@@ -162,20 +152,15 @@ class PipelineResolver {
                                               ": use fewer, or list layers in schedule.split");
       return false;
     }
-    options_.stages = models::split_layers(options_.model, stages, options_.sequence_length);
+    options_.stages = models::split_layers(options_.model, stages, options_.costs.whole());
     return true;
-  }
-
-  std::vector<schedules::StageCost> costs() const {
-    return stage_costs(options_.model, ranks_, options_.stages, options_.sequence_length);
   }
 
   // Two halves that are neighbors become one pass where the schedule gains nothing from the split:
   // then communication of one can hide behind the other.
   void finish(const Schedule& schedule) {
-    const schedules::Costs costs{.stages = this->costs()};
-    options_.schedule =
-        schedules::merge_free_splits(schedule, costs, schedules::Objective::makespan);
+    options_.schedule = schedules::merge_free_splits(
+        schedule, options_.costs.of(options_.stages, ranks_), schedules::Objective::makespan);
   }
 
   LoadedConfig& loaded_;

@@ -9,9 +9,9 @@ namespace trireme::launch {
 // the numbers that would do.
 void check_tensor(LoadedConfig& loaded, const models::Shape& shape);
 
-// Chooses the schedule and shares the layers out over its stages. Needs the model in `options` to
-// be right; what is wrong becomes a problem. Where the batch is wrong there is no schedule, but
-// stages that cannot be are still found.
+// Chooses the schedule and shares the layers out over its stages. Needs the model and the costs in
+// `options` to be right; what is wrong becomes a problem. Where the batch is wrong there is no
+// schedule, but stages that cannot be are still found.
 void resolve_pipeline(LoadedConfig& loaded, runtime::TrainerOptions& options);
 
 }  // namespace trireme::launch

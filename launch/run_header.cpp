@@ -151,12 +151,20 @@ std::string plan_text(const runtime::TrainerOptions& options) {
 
 double bubble_forecast(const runtime::TrainerOptions& options) {
   if (options.mesh.size(Axis::pipeline) == 1) return 0;
-  schedules::Costs costs;
-  for (const double cost :
-       models::stage_flops(options.model, options.stages, options.sequence_length)) {
-    costs.stages.push_back({cost, cost, cost});
-  }
+  const auto costs = options.costs.of(options.stages, options.mesh.size(Axis::pipeline));
   return schedules::simulate(options.schedule, costs).bubble_fraction();
+}
+
+std::string costs_text(const runtime::PassCosts& costs) {
+  const auto unit = [&](const char* name, double models::UnitCosts::*part) {
+    return fmt::format("{} {:.3g} / {:.3g} / {:.3g}", name, 1e3 * (costs.forward.*part),
+                       1e3 * (costs.backward_input.*part), 1e3 * (costs.backward_weight.*part));
+  };
+  return fmt::format(
+      "measured  ms of a micro-batch, forward / input gradient / weight gradient: {}, {}, {}; a "
+      "message {:.3g}\n",
+      unit("embedding", &models::UnitCosts::embedding), unit("layer", &models::UnitCosts::layer),
+      unit("head", &models::UnitCosts::head), 1e3 * costs.message);
 }
 
 std::string machine_text(const Job& job, const std::vector<std::string>& hosts,

@@ -21,8 +21,11 @@ double persistent_bytes(const runtime::TrainerOptions& options);
 std::string plan_text(const runtime::TrainerOptions& options);
 
 // Share of the time in which ranks wait for each other in the pipeline, in a simulation with the
-// FLOPs of the stages as costs and messages that take no time.
+// costs that the schedule was made for.
 double bubble_forecast(const runtime::TrainerOptions& options);
+
+// What was measured before the schedule was made.
+std::string costs_text(const runtime::PassCosts& costs);
 
 // Hosts, launcher, device, peak: where the run happens. `hosts` is the host of every rank.
 std::string machine_text(const Job& job, const std::vector<std::string>& hosts,

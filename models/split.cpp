@@ -11,19 +11,6 @@
 namespace trireme::models {
 namespace {
 
-// FLOPs of a token, forward.
-struct UnitCosts {
-  double layer = 0;
-  double head = 0;
-};
-
-UnitCosts unit_costs(const Shape& shape, std::int64_t sequence_length) {
-  constexpr double kForwardShare = 1.0 / 3;  // of a training step
-  const double head = 2.0 * static_cast<double>(shape.vocab_size * shape.hidden_size);
-  const double all = training_flops(shape, sequence_length).causal * kForwardShare;
-  return {.layer = (all - head) / static_cast<double>(shape.num_hidden_layers), .head = head};
-}
-
 // How good a split is: the costliest stage, then how uneven they are.
 struct Quality {
   double largest = std::numeric_limits<double>::infinity();
@@ -50,13 +37,21 @@ std::vector<LayerRange> ranges_of(const std::vector<int>& counts) {
 
 }  // namespace
 
-std::vector<LayerRange> split_layers(const Shape& shape, int stages, std::int64_t sequence_length) {
+UnitCosts unit_flops(const Shape& shape, std::int64_t sequence_length) {
+  constexpr double kForwardShare = 1.0 / 3;  // of a training step
+  const double head = 2.0 * static_cast<double>(shape.vocab_size * shape.hidden_size);
+  const double all = training_flops(shape, sequence_length).causal * kForwardShare;
+  return {.embedding = 0,
+          .layer = (all - head) / static_cast<double>(shape.num_hidden_layers),
+          .head = head};
+}
+
+std::vector<LayerRange> split_layers(const Shape& shape, int stages, const UnitCosts& costs) {
   const auto layers = static_cast<int>(shape.num_hidden_layers);
   if (stages > layers) {
     throw ModelError(std::to_string(stages) + " stages for " + std::to_string(layers) +
                      " layers: there must be at least one layer for each");
   }
-  const UnitCosts costs = unit_costs(shape, sequence_length);
   const auto at = [&](int stage, int layer) {
     return static_cast<std::size_t>(stage * (layers + 1) + layer);
   };
@@ -69,7 +64,8 @@ std::vector<LayerRange> split_layers(const Shape& shape, int stages, std::int64_
     for (int layer = stage; layer <= layers; ++layer) {
       for (int count = 1; count <= layer - stage + 1; ++count) {
         const Quality& before = best[at(stage - 1, layer - count)];
-        const double cost = count * costs.layer + (stage == stages ? costs.head : 0);
+        const double cost =
+            costs.of({.count = count, .embedding = stage == 1, .head = stage == stages});
         const Quality now{std::max(before.largest, cost), before.squares + cost * cost};
         if (now < best[at(stage, layer)]) {
           best[at(stage, layer)] = now;
@@ -95,16 +91,6 @@ std::vector<LayerRange> layers_as_listed(const Shape& shape, const std::vector<i
                      std::to_string(shape.num_hidden_layers));
   }
   return ranges_of(counts);
-}
-
-std::vector<double> stage_flops(const Shape& shape, const std::vector<LayerRange>& stages,
-                                std::int64_t sequence_length) {
-  const UnitCosts costs = unit_costs(shape, sequence_length);
-  std::vector<double> all;
-  for (const LayerRange& stage : stages) {
-    all.push_back(stage.count * costs.layer + (stage.head ? costs.head : 0));
-  }
-  return all;
 }
 
 std::vector<int> units_of(const Shape& shape, const LayerRange& layers) {

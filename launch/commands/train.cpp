@@ -44,9 +44,11 @@ class Run {
       if (job_.rank() == 0) open_folder();
     });
     make_device(setup_, job_);
+    const auto world = make_world(setup_, job_);
+    phase_ = "measuring costs of passes";
+    measure_pipeline(setup_, *world);
     make_scale();
     phase_ = "building the model";
-    const auto world = make_world(setup_, job_);
     runtime::Trainer trainer(*setup_.backend, *world, *setup_.data.train,
                              setup_.data.validation ? &*setup_.data.validation : nullptr,
                              options());
@@ -110,6 +112,7 @@ class Run {
     };
     say(machine_text(job_, hosts_, setup_.backend->description(), scale_));
     say(plan_text(options()));
+    if (measures_pipeline(loaded())) say(costs_text(options().costs));
     say("config\n" + config_with_sources(loaded()));
     if (setup_.threads > usable_cores()) {
       kernels::log().warn(

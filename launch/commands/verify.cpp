@@ -74,6 +74,7 @@ ExitCode run_verify(const VerifyArguments& arguments) {
     make_device(setup, *job);
     phase = "verifying";
     const auto world = make_world(setup, *job);
+    measure_pipeline(setup, *world);
     const Verification found =
         runtime::verify(*setup.backend, *world, *setup.data.train, setup.options);
     if (job->rank() == 0 && arguments.json) print_json(found);

@@ -1,6 +1,7 @@
 #include "runtime/model/parameter_buffers.h"
 
 #include <algorithm>
+#include <span>
 
 #include "kernels/check.h"
 
@@ -75,6 +76,17 @@ const std::vector<int>& ParameterBuffers::buckets_of_unit(int unit) const {
   const auto found = buckets_of_unit_.find(unit);
   expects(found != buckets_of_unit_.end(), "a unit of this rank");
   return found->second;
+}
+
+std::vector<float> ParameterBuffers::initial_values(int bucket, std::uint64_t seed) const {
+  std::vector<float> values(static_cast<std::size_t>(this->values(bucket).columns), 0.0f);
+  for (const Slot& slot : slots_) {
+    if (slot.bucket != bucket) continue;
+    models::initial_values(slot.parameter(), slot.shard.slice, seed,
+                           std::span(values).subspan(static_cast<std::size_t>(slot.first),
+                                                     static_cast<std::size_t>(slot.size())));
+  }
+  return values;
 }
 
 Weight ParameterBuffers::find(const std::string& name) const {

@@ -54,6 +54,8 @@ class ParameterBuffers {
   kernels::View values(int bucket) const { return at(bucket).values; }        // (1, n)
   kernels::View gradients(int bucket) const { return at(bucket).gradients; }  // (1, n)
   const std::vector<Slot>& slots() const { return slots_; }
+  // Of all elements of a bucket: see models::initial_values. Padding is zero.
+  std::vector<float> initial_values(int bucket, std::uint64_t seed) const;
   const Options& options() const { return options_; }
 
   // Nothing if the model has no parameter of this name.

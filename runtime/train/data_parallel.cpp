@@ -111,13 +111,7 @@ void DataParallel::describe(int b) {
 void DataParallel::initialize(std::uint64_t seed) {
   for (std::size_t b = 0; b < buckets_.size(); ++b) {
     const Bucket& bucket = buckets_[b];
-    std::vector<float> values(static_cast<std::size_t>(bucket.values.columns), 0.0f);
-    for (const auto& slot : buffers_.slots()) {
-      if (slot.bucket != static_cast<int>(b)) continue;
-      models::initial_values(slot.parameter(), slot.shard.slice, seed,
-                             std::span(values).subspan(static_cast<std::size_t>(slot.first),
-                                                       static_cast<std::size_t>(slot.size())));
-    }
+    const std::vector<float> values = buffers_.initial_values(static_cast<int>(b), seed);
     const Tensor exact =
         backend_.allocate(compute_, bucket.values.shape(), Dtype::f32, Category::workspace);
     backend_.upload(compute_, std::as_bytes(std::span(values)), exact);

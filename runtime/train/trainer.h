@@ -10,6 +10,7 @@
 #include "models/work.h"
 #include "optim/learning_rate.h"
 #include "runtime/comm/mesh.h"
+#include "runtime/train/pass_costs.h"
 #include "runtime/train/step.h"
 
 namespace trireme::runtime {
@@ -20,6 +21,7 @@ struct TrainerOptions {
   // For as many ranks as the pipeline has and as many micro-batches as a step has on each replica.
   schedules::Schedule schedule;
   std::vector<models::LayerRange> stages;  // of the schedule
+  PassCosts costs;                         // that both were made for
   bool sequence_parallel = true;           // where tensor-parallel ranks are several
   Recompute recompute = Recompute::none;
   std::optional<std::int64_t> recompute_layers;  // the first ones of each stage; nothing: all

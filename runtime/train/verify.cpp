@@ -38,7 +38,8 @@ TrainerOptions on_one_rank(TrainerOptions options) {
   options.mesh.sizes = {1, 1, 1, 1};
   options.schedule = schedules::one_f_one_b(
       {.ranks = 1, .micro_batches = static_cast<int>(options.global_batch / options.micro_batch)});
-  options.stages = models::split_layers(options.model, 1, options.sequence_length);
+  options.stages =
+      models::layers_as_listed(options.model, {static_cast<int>(options.model.num_hidden_layers)});
   return options;
 }
 

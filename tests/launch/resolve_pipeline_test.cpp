@@ -27,6 +27,21 @@ TEST_F(ResolvePipelineTest, ChoosesTheScheduleAndSharesOutTheLayers) {
   EXPECT_TRUE(options.stages.back().head);
 }
 
+TEST_F(ResolvePipelineTest, GoesByTheCostsItIsGiven) {
+  auto [loaded, options] = resolved(kSmallRun,
+                                    {"model.num_hidden_layers=8", "parallel.pipeline=2",
+                                     "schedule.kind=auto", "schedule.virtual_stages=1"},
+                                    2);
+  expect_no_problems(loaded);
+  EXPECT_EQ(options.stages.front().count, 4);
+  const models::UnitCosts measured{.embedding = 4, .layer = 1, .head = 0};
+  options.costs = {.forward = measured, .backward_input = measured, .backward_weight = measured};
+  resolve_pipeline(loaded, options);
+  expect_no_problems(loaded);
+  EXPECT_EQ(options.stages.front().count, 2);
+  EXPECT_EQ(options.stages.back().count, 6);
+}
+
 TEST_F(ResolvePipelineTest, TakesLayersAsListed) {
   const std::vector<std::string> settings{"model.num_hidden_layers=5", "parallel.pipeline=2",
                                           "schedule.split=[1, 4]"};

@@ -118,7 +118,7 @@ TEST(ShardsOf, CountEveryElementOnce) {
       for (const int stages : {1, 2, 5}) {
         SCOPED_TRACE(testing::Message() << tensor << " x " << stages << (tied ? ", tied" : ""));
         std::int64_t counted = 0;
-        for (const LayerRange& layers : split_layers(shape, stages, 8)) {
+        for (const LayerRange& layers : split_layers(shape, stages, unit_flops(shape, 8))) {
           for (int rank = 0; rank < tensor; ++rank) {
             for (const auto& shards : shards_of(shape, {units_of(shape, layers)}, rank, tensor)) {
               for (const Shard& shard : shards) {

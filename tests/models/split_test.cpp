@@ -24,9 +24,13 @@ Shape model(std::int64_t layers, std::int64_t vocabulary) {
           .vocab_size = vocabulary};
 }
 
+std::vector<LayerRange> by_flops(const Shape& shape, int stages) {
+  return split_layers(shape, stages, unit_flops(shape, 32));
+}
+
 TEST(SplitLayers, GivesEveryLayerOnceInOrder) {
   for (int stages = 1; stages <= 7; ++stages) {
-    const auto split = split_layers(model(7, 100), stages, 32);
+    const auto split = by_flops(model(7, 100), stages);
     ASSERT_EQ(split.size(), static_cast<std::size_t>(stages));
     int next = 0;
     for (std::size_t i = 0; i < split.size(); ++i) {
@@ -42,8 +46,8 @@ TEST(SplitLayers, GivesEveryLayerOnceInOrder) {
 
 // A head as costly as several layers leaves the last stage fewer of them.
 TEST(SplitLayers, CountsTheHead) {
-  EXPECT_EQ(counts_of(split_layers(model(8, 2), 4, 32)), (std::vector<int>{2, 2, 2, 2}));
-  const auto heavy = counts_of(split_layers(model(12, 3000), 4, 32));
+  EXPECT_EQ(counts_of(by_flops(model(8, 2), 4)), (std::vector<int>{2, 2, 2, 2}));
+  const auto heavy = counts_of(by_flops(model(12, 3000), 4));
   EXPECT_LT(heavy.back(), heavy.front());
 }
 
@@ -51,10 +55,11 @@ TEST(SplitLayers, CountsTheHead) {
 TEST(SplitLayers, MakesTheCostliestStageAsCheapAsCanBe) {
   const Shape shape = model(9, 700);
   const auto worst = [&](const std::vector<LayerRange>& stages) {
-    const auto flops = stage_flops(shape, stages, 32);
-    return *std::ranges::max_element(flops);
+    double most = 0;
+    for (const LayerRange& stage : stages) most = std::max(most, unit_flops(shape, 32).of(stage));
+    return most;
   };
-  const double best = worst(split_layers(shape, 3, 32));
+  const double best = worst(by_flops(shape, 3));
   for (int first = 1; first <= 7; ++first) {
     for (int second = 1; first + second <= 8; ++second) {
       EXPECT_LE(best,
@@ -63,8 +68,14 @@ TEST(SplitLayers, MakesTheCostliestStageAsCheapAsCanBe) {
   }
 }
 
+// A table as costly to look up as three layers has the first stage to itself and one layer.
+TEST(SplitLayers, CountsTheEmbedding) {
+  const UnitCosts costs{.embedding = 3, .layer = 1, .head = 1};
+  EXPECT_EQ(counts_of(split_layers(model(9, 100), 3, costs)), (std::vector<int>{1, 4, 4}));
+}
+
 TEST(SplitLayers, RefusesMoreStagesThanLayers) {
-  EXPECT_THROW(split_layers(model(3, 100), 4, 32), ModelError);
+  EXPECT_THROW(by_flops(model(3, 100), 4), ModelError);
 }
 
 TEST(LayersAsListed, TakesAnyThatAddUp) {

@@ -33,7 +33,7 @@ std::string verdict(const models::Shape& shape, const std::vector<models::LayerR
 
 TEST(Conservation, HoldsWhereEveryLayerIsBuiltOnce) {
   for (const models::Shape& shape : {test::tiny_llama(), test::tiny_gpt2()}) {
-    EXPECT_EQ(verdict(shape, models::split_layers(shape, 2, 8)), "");
+    EXPECT_EQ(verdict(shape, models::split_layers(shape, 2, models::unit_flops(shape, 8))), "");
   }
 }
 

@@ -58,8 +58,8 @@ inline TrainerOptions options_of(const Task& task, const Layout& layout) {
       .virtual_stages = layout.virtual_stages};
   request.goal.effort = 0.02;
   options.schedule = schedules::make_schedule(request);
-  options.stages =
-      models::split_layers(task.shape, options.schedule.placement.stages, task.sequence_length);
+  options.stages = models::split_layers(task.shape, options.schedule.placement.stages,
+                                        models::unit_flops(task.shape, task.sequence_length));
   options.sequence_parallel = layout.sequence;
   options.sequence_length = task.sequence_length;
   options.global_batch = task.global_batch;

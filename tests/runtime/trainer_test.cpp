@@ -19,7 +19,7 @@ TrainerOptions options_for(const models::Shape& shape, int ranks) {
   options.model = shape;
   options.mesh.sizes[static_cast<std::size_t>(Axis::data)] = ranks;
   options.schedule = schedules::one_f_one_b({.ranks = 1, .micro_batches = 12 / ranks});
-  options.stages = models::split_layers(shape, 1, 8);
+  options.stages = models::layers_as_listed(shape, {static_cast<int>(shape.num_hidden_layers)});
   options.sequence_length = 8;
   options.global_batch = 12;
   options.micro_batch = 1;
