@@ -126,6 +126,7 @@ kind = "1f1b"
 file = "mine.txt"
 virtual_stages = 1
 split = [1, 2]
+costs = "measured"
 memory_limit = 2.5
 
 [recompute]

@@ -70,7 +70,7 @@ TEST(SplitLayers, MakesTheCostliestStageAsCheapAsCanBe) {
 
 // A table as costly to look up as three layers has the first stage to itself and one layer.
 TEST(SplitLayers, CountsTheEmbedding) {
-  const UnitCosts costs{.embedding = 3, .layer = 1, .head = 1};
+  const UnitCosts costs{.embedding = 3, .layer = 1, .head = 0.25};
   EXPECT_EQ(counts_of(split_layers(model(9, 100), 3, costs)), (std::vector<int>{1, 4, 4}));
 }
 
