@@ -55,6 +55,7 @@ struct OptimizerSection {
   double decay_fraction = 0.2;
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1, clip_grad_norm = 1.0;
   std::int64_t zero_stage = 1;
+  bool post_validation = false;
 };
 
 struct PrecisionSection {

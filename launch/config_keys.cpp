@@ -237,6 +237,10 @@ std::vector<Key> optimizer_keys() {
       integer({"optimizer.zero_stage", "",
                "1: optimizer state is shared over the replicas; 0: every replica has all of it"},
               at(section, &O::zero_stage), 0, 1),
+      boolean({"optimizer.post_validation", "",
+               "pipeline ranks update when they know their own gradients and begin the next step; "
+               "taken back if those of all then need clipping"},
+              at(section, &O::post_validation)),
   };
 }
 

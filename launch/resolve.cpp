@@ -165,6 +165,7 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
                            .total_steps = config.train.steps,
                            .decay_fraction = config.optimizer.decay_fraction};
   options.clip_norm = config.optimizer.clip_grad_norm;
+  options.post_validation = config.optimizer.post_validation;
   if (config.precision.compute == Compute::fp16) {
     options.loss_scale = optim::LossScale::dynamic(config.precision.initial_loss_scale,
                                                    config.precision.loss_scale_window);

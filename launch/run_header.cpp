@@ -95,7 +95,11 @@ Persistent persistent(const runtime::TrainerOptions& options) {
   const bool master = options.compute != kernels::Dtype::f32;
   return {.parameters = count * width,
           .gradients = count * 4,
-          .optimizer = count * (master ? 12 : 8) / replicas};
+          // Post-validation keeps a copy of all that an update changes.
+          .optimizer =
+              count *
+              ((master ? 12 : 8) + (options.post_validation ? 8 + width + (master ? 4 : 0) : 0)) /
+              replicas};
 }
 
 std::string memory_text(const runtime::TrainerOptions& options) {

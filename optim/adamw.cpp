@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "kernels/check.h"
+
 namespace trireme::optim {
 
 using kernels::Category;
@@ -41,6 +43,32 @@ void AdamW::update(Stream& stream, View gradient, double learning_rate, double g
                                         .weight_decay = segment.decays ? options_.weight_decay : 0,
                                         .gradient_scale = gradient_scale,
                                         .step = step});
+  }
+}
+
+std::vector<View> AdamW::state() const {
+  std::vector<View> views{parameters_, first_moment_, second_moment_};
+  if (master_) views.push_back(master_);
+  return views;
+}
+
+void AdamW::keep(Stream& stream) {
+  const auto views = state();
+  if (kept_.empty()) {
+    for (const View& view : views) {
+      kept_.push_back(backend_.allocate(stream, view.shape(), view.dtype, Category::optimizer));
+    }
+  }
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    backend_.run(stream, kernels::Convert{.x = views[i], .out = kept_[i]});
+  }
+}
+
+void AdamW::restore(Stream& stream) {
+  kernels::expects(!kept_.empty(), "adamw: a state that was kept");
+  const auto views = state();
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    backend_.run(stream, kernels::Convert{.x = kept_[i], .out = views[i]});
   }
 }
 

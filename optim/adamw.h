@@ -40,12 +40,21 @@ class AdamW {
   void update(kernels::Stream& stream, kernels::View gradient, double learning_rate,
               double gradient_scale, std::int64_t step);
 
+  // Keeps a copy of the state, for an update that may have to be taken back: as much memory again.
+  void keep(kernels::Stream& stream);
+  // Everything is what it was when it was kept, to the bit.
+  void restore(kernels::Stream& stream);
+
  private:
+  // All that an update changes.
+  std::vector<kernels::View> state() const;
+
   kernels::Backend& backend_;
   kernels::View parameters_;
   std::vector<Segment> segments_;
   AdamWOptions options_;
   kernels::Tensor master_, first_moment_, second_moment_;
+  std::vector<kernels::Tensor> kept_;  // as state()
 };
 
 }  // namespace trireme::optim

@@ -1,5 +1,6 @@
 """A Llama without biases and with an untied head, written the way PyTorch runs it fastest."""
 
+import llama_ranks
 import torch
 import torch.nn as nn
 import torch.nn.functional as functional
@@ -49,9 +50,10 @@ class Attention(nn.Module):
         self.head_dim = options.hidden // options.heads
         self.group = options.heads // options.kv_heads
         self.repeat = options.attention == "repeated" and self.group > 1
-        widths = [heads * self.head_dim for heads in (options.heads, options.kv_heads, options.kv_heads)]
+        heads, kv_heads = options.heads // options.tensor, options.kv_heads // options.tensor
+        widths = [count * self.head_dim for count in (heads, kv_heads, kv_heads)]
         self.query_key_value = Projections(options.hidden, widths, options.projections == "joined")
-        self.output = linear(options.hidden, options.hidden)
+        self.output = linear(heads * self.head_dim, options.hidden)
 
     def split_heads(self, activations):
         return activations.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
@@ -70,9 +72,9 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
     def __init__(self, options):
         super().__init__()
-        widths = [options.intermediate, options.intermediate]
-        self.gate_up = Projections(options.hidden, widths, options.projections == "joined")
-        self.down = linear(options.intermediate, options.hidden)
+        width = options.intermediate // options.tensor
+        self.gate_up = Projections(options.hidden, [width, width], options.projections == "joined")
+        self.down = linear(width, options.hidden)
 
     def forward(self, activations):
         gate, up = self.gate_up(activations)
@@ -80,27 +82,38 @@ class Mlp(nn.Module):
 
 
 class Layer(nn.Module):
+    """With tensor-parallel ranks, attention and MLP are a share of each; norms and residuals are whole."""
+
     def __init__(self, options):
         super().__init__()
+        self.shared = options.tensor > 1
         self.attention_norm = norm(options)
         self.attention = Attention(options)
         self.mlp_norm = norm(options)
         self.mlp = Mlp(options)
 
     def forward(self, activations, cosine, sine):
-        activations = activations + self.attention(self.attention_norm(activations), cosine, sine)
-        return activations + self.mlp(self.mlp_norm(activations))
+        if not self.shared:
+            activations = activations + self.attention(self.attention_norm(activations), cosine, sine)
+            return activations + self.mlp(self.mlp_norm(activations))
+        normalized = llama_ranks.copy_to_ranks(self.attention_norm(activations))
+        activations = activations + llama_ranks.sum_over_ranks(self.attention(normalized, cosine, sine))
+        normalized = llama_ranks.copy_to_ranks(self.mlp_norm(activations))
+        return activations + llama_ranks.sum_over_ranks(self.mlp(normalized))
 
 
 class Llama(nn.Module):
-    """Returns the mean cross-entropy directly, so that a compiled step fuses the loss too."""
+    """The whole model, or a pipeline stage of it. Given targets, returns the mean cross-entropy directly, so that a
+    compiled step fuses the loss too."""
 
-    def __init__(self, options):
+    def __init__(self, options, stage=0, stages=1):
         super().__init__()
-        self.embedding = nn.Embedding(options.vocab, options.hidden)
-        self.layers = nn.ModuleList(Layer(options) for _ in range(options.layers))
-        self.norm = norm(options)
-        self.head = linear(options.hidden, options.vocab)
+        first, last = options.layers * stage // stages, options.layers * (stage + 1) // stages
+        self.embedding = nn.Embedding(options.vocab, options.hidden) if stage == 0 else None
+        self.layers = nn.ModuleList(Layer(options) for _ in range(first, last))
+        is_last = stage == stages - 1
+        self.norm = norm(options) if is_last else None
+        self.head = linear(options.hidden, options.vocab) if is_last else None
         cosine, sine = rotary_tables(options.seq, options.hidden // options.heads)
         self.register_buffer("cosine", cosine)
         self.register_buffer("sine", sine)
@@ -108,9 +121,15 @@ class Llama(nn.Module):
             if parameter.dim() == 2:
                 nn.init.normal_(parameter, std=INITIAL_DEVIATION)
 
-    def forward(self, inputs, targets):
-        activations = self.embedding(inputs)
+    def forward(self, inputs, targets=None):
+        activations = self.embedding(inputs) if self.embedding else inputs
         for layer in self.layers:
             activations = layer(activations, self.cosine, self.sine)
+        if not self.head:
+            return activations
         logits = self.head(self.norm(activations))
-        return functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        return logits if targets is None else cross_entropy(logits, targets)
+
+
+def cross_entropy(logits, targets):
+    return functional.cross_entropy(logits.flatten(0, 1), targets.flatten())

@@ -1,4 +1,4 @@
-"""Timed training steps of the Llama, in one process or data-parallel over gloo."""
+"""Timed training steps of the Llama, in one process or with tensor-, pipeline- or data-parallel ranks over gloo."""
 
 import contextlib
 import json
@@ -10,8 +10,10 @@ import time
 import torch
 import torch.distributed
 import torch.multiprocessing
+from torch.distributed import pipelining
 
 import llama_model
+import llama_ranks
 
 SEED = 1234
 LEARNING_RATE = 3e-4
@@ -38,35 +40,82 @@ def without_exchange(model):
     return model.no_sync() if hasattr(model, "no_sync") else contextlib.nullcontext()
 
 
-def training_step(model, optimizer, micro_batches):
-    loss = 0.0
-    for number, (inputs, targets) in enumerate(micro_batches, start=1):
-        last = number == len(micro_batches)
-        with contextlib.nullcontext() if last else without_exchange(model):
-            share = model(inputs, targets) / len(micro_batches)
-            share.backward()
-        loss += share.detach()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM, foreach=True)
+def world_size(options):
+    return options.ranks * options.tensor * options.pipeline
+
+
+def clip(model, options):
+    if options.tensor > 1 or options.pipeline > 1:
+        llama_ranks.clip_gradients(model, CLIP_NORM, options)
+    else:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM, foreach=True)
+
+
+class WholeModel:
+    """Accumulates the gradients of a step's micro-batches."""
+
+    def __init__(self, options):
+        self.model = make_model(options)
+
+    def run(self, micro_batches):
+        loss = 0.0
+        for number, (inputs, targets) in enumerate(micro_batches, start=1):
+            last = number == len(micro_batches)
+            with contextlib.nullcontext() if last else without_exchange(self.model):
+                share = self.model(inputs, targets) / len(micro_batches)
+                share.backward()
+            loss += share.detach()
+        return float(loss)
+
+
+class OneStage:
+    """Does so in a pipeline, by one of PyTorch's schedules with one stage per rank."""
+
+    def __init__(self, options):
+        torch.manual_seed(SEED)
+        rank = torch.distributed.get_rank()
+        self.model = llama_model.Llama(options, rank, options.pipeline)
+        module = torch.compile(self.model) if options.compile else self.model
+        stage = pipelining.PipelineStage(module, rank, options.pipeline, torch.device("cpu"))
+        make = getattr(pipelining, f"Schedule{options.schedule}")
+        self.schedule = make(stage, options.micro_batches, loss_fn=llama_model.cross_entropy)
+        self.is_first, self.is_last = rank == 0, rank == options.pipeline - 1
+
+    def run(self, micro_batches):
+        inputs, targets = (torch.cat(parts) for parts in zip(*micro_batches))
+        losses = []
+        arguments = (inputs,) if self.is_first else ()
+        targets = {"target": targets, "losses": losses} if self.is_last else {}
+        self.schedule.step(*arguments, **targets, return_outputs=False)
+        return float(sum(loss.detach() for loss in losses)) / len(micro_batches)
+
+
+def training_step(passes, optimizer, micro_batches, options):
+    loss = passes.run(micro_batches)
+    clip(passes.model, options)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return float(loss)
+    return loss
 
 
-def timed_steps(options, model, rank):
-    optimizer = make_optimizer(model)
-    generator = torch.Generator().manual_seed(SEED + rank)
+def timed_steps(options, passes, replica):
+    optimizer = make_optimizer(passes.model)
+    generator = torch.Generator().manual_seed(SEED + replica)
     losses, seconds = [], []
     for _ in range(options.warmup + options.steps):
         micro_batches = random_micro_batches(options, generator)
         start = time.perf_counter()
-        losses.append(training_step(model, optimizer, micro_batches))
+        losses.append(training_step(passes, optimizer, micro_batches, options))
         seconds.append(time.perf_counter() - start)
     return losses, seconds[options.warmup :]
 
 
 def make_model(options):
-    torch.manual_seed(SEED)
+    # Tensor-parallel ranks have different parts of the model, data-parallel ones the same.
+    torch.manual_seed(SEED + (torch.distributed.get_rank() if options.tensor > 1 else 0))
     model = llama_model.Llama(options)
+    if options.tensor > 1:
+        llama_ranks.agree_on_whole_parameters(model)
     if options.compile:
         model = torch.compile(model)
     if options.ranks > 1:
@@ -89,6 +138,8 @@ def report(options, setting, parameters, losses, seconds):
     return {
         "torch": torch.__version__,
         "ranks": options.ranks,
+        "tensor": options.tensor,
+        "pipeline": options.pipeline,
         "threads": options.threads,
         "setting": setting,
         "parameters": parameters,
@@ -106,25 +157,26 @@ def report(options, setting, parameters, losses, seconds):
 def run_rank(rank, options, setting, rendezvous):
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
-    if options.ranks > 1:
+    if world_size(options) > 1:
         torch.distributed.init_process_group(
-            "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=options.ranks
+            "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=world_size(options)
         )
-    model = make_model(options)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    losses, seconds = timed_steps(options, model, rank)
-    if options.ranks > 1:
+    passes = OneStage(options) if options.pipeline > 1 else WholeModel(options)
+    parameters = sum(parameter.numel() for parameter in passes.model.parameters())
+    losses, seconds = timed_steps(options, passes, rank if options.ranks > 1 else 0)
+    if world_size(options) > 1:
         torch.distributed.destroy_process_group()
-    if rank == 0:
+    # The last rank knows the loss, whatever the layout.
+    if rank == world_size(options) - 1:
         print(json.dumps(report(options, setting, parameters, losses, seconds)))
 
 
 def run(options, setting):
-    if options.ranks == 1:
+    if world_size(options) == 1:
         run_rank(0, options, setting, None)
         return
     # All ranks are on this machine, where the host name need not resolve.
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     with tempfile.TemporaryDirectory() as folder:
         arguments = (options, setting, os.path.join(folder, "rendezvous"))
-        torch.multiprocessing.spawn(run_rank, args=arguments, nprocs=options.ranks)
+        torch.multiprocessing.spawn(run_rank, args=arguments, nprocs=world_size(options))

@@ -19,7 +19,16 @@ PROJECT = PEERS.parent.parent
 HEAD_DIM = 64
 INTERMEDIATE_MULTIPLE = 64
 
+# How two ranks share the model: PyTorch's arguments and trireme's.
+LAYOUTS = {
+    "one": ([], []),
+    "tensor": (["--tensor", "2"], ["--tp", "2"]),
+    "pipeline": (["--pipeline", "2"], ["--pp", "2"]),
+    "data": (["--ranks", "2"], []),
+}
+
 COLUMNS = [
+    ("layout", "{}"),
     ("hidden", "{:d}"),
     ("threads", "{:d}"),
     ("trireme_tokens_per_second", "{:.0f}"),
@@ -43,10 +52,15 @@ def parse_options():
     parser.add_argument("--vocab", type=int, default=256)
     parser.add_argument("--seq", type=int, default=256)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--micro-batches", type=int, default=1)
+    parser.add_argument("--layouts", type=lambda text: text.split(","), default=["one"],
+                        help="one, or tensor, pipeline, data: of two ranks; several by commas")
+    parser.add_argument("--schedule", default="1f1b", help="of trireme's pipeline; PyTorch's is 1F1B")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--trireme", default=str(PROJECT / "build/cpu/bin/trireme"))
+    parser.add_argument("--with-ranks", default=str(PROJECT / "tests/with_ranks"), help="starts trireme on N ranks")
     parser.add_argument("--python", default=sys.executable, help="the Python that has PyTorch")
     parser.add_argument("--setting", type=json.loads, help="PyTorch's setting as JSON, instead of a search for the fastest")
     parser.add_argument("--json", type=pathlib.Path, help="where to store the results")
@@ -69,6 +83,7 @@ def step_arguments(options, hidden, threads):
         "--vocab": options.vocab,
         "--seq": options.seq,
         "--batch": options.batch,
+        "--micro-batches": options.micro_batches,
         "--threads": threads,
         "--steps": options.steps,
         "--warmup": options.warmup,
@@ -107,15 +122,19 @@ def summary(pairs):
     }
 
 
-def compare(options, hidden, threads):
+def compare(options, layout, hidden, threads):
+    torch_layout, trireme_layout = LAYOUTS[layout]
     arguments = step_arguments(options, hidden, threads)
-    peer = [options.python, str(PEERS / "torch_llama.py"), *arguments]
-    print(f"hidden {hidden}, {threads} threads", file=sys.stderr)
+    peer = [options.python, str(PEERS / "torch_llama.py"), *arguments, *torch_layout]
+    print(f"layout {layout}, hidden {hidden}, {threads} threads", file=sys.stderr)
     setting = options.setting or run_json([*peer, "--fastest"])["setting"]
     print(f"  PyTorch with {setting}", file=sys.stderr)
-    trireme_command = [options.trireme, "bench", "step", *arguments]
+    start = [] if layout == "one" else [options.with_ranks, "2"]
+    schedule = ["--schedule", options.schedule] if layout == "pipeline" else []
+    trireme_command = [*start, options.trireme, "bench", "step", *arguments, *trireme_layout, *schedule]
     pairs = run_pairs(options, trireme_command, [*peer, *torch_llama.setting_arguments(setting)])
-    return {"hidden": hidden, "threads": threads, **summary(pairs), "torch_setting": setting, "pairs": pairs}
+    return {"layout": layout, "hidden": hidden, "threads": threads, **summary(pairs), "torch_setting": setting,
+            "pairs": pairs}
 
 
 def print_table(results):
@@ -126,7 +145,12 @@ def print_table(results):
 
 def main():
     options = parse_options()
-    results = [compare(options, hidden, threads) for threads in options.threads for hidden in options.hidden]
+    results = [
+        compare(options, layout, hidden, threads)
+        for layout in options.layouts
+        for threads in options.threads
+        for hidden in options.hidden
+    ]
     print_table(results)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

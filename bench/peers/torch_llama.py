@@ -17,6 +17,8 @@ BATCH = {
     "batch": (8, "sequences per micro-batch and rank"),
     "micro_batches": (1, "micro-batches accumulated in a step"),
     "ranks": (1, "data-parallel processes"),
+    "tensor": (1, "tensor-parallel processes, instead"),
+    "pipeline": (1, "pipeline-parallel processes, instead"),
     "threads": (1, "threads per rank"),
 }
 
@@ -56,6 +58,7 @@ def parse_options():
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--attention", choices=("grouped", "repeated"), default="grouped")
     parser.add_argument("--projections", choices=("separate", "joined"), default="separate")
+    parser.add_argument("--schedule", default="1F1B", help="of the pipeline, as PyTorch names it: 1F1B or GPipe")
     parser.add_argument("--environment", choices=tuple(ENVIRONMENTS), default="plain")
     parser.add_argument("--fastest", action="store_true", help="try all settings, then run the fastest one")
     parser.add_argument("--json", action="store_true", help="accepted as by trireme; the output is JSON in any case")
@@ -78,7 +81,7 @@ def command_line(options, setting, steps):
     command = [sys.executable, os.path.abspath(__file__), "--steps", str(steps), "--warmup", str(options.warmup)]
     for name in (*SHAPE, *BATCH):
         command += [option_name(name), str(getattr(options, name))]
-    return command + setting_arguments(setting)
+    return command + ["--schedule", options.schedule] + setting_arguments(setting)
 
 
 def rate_in_short_run(options, setting):
@@ -106,7 +109,7 @@ def fastest_setting(options):
     best = fastest_of(options, [{**computation, "environment": "plain"} for computation in COMPUTATIONS])
     environments = ["plain", "kept_memory"]
     # Pinning gives every rank the same cores, and means nothing to a single thread.
-    if options.threads > 1 and options.ranks == 1:
+    if options.threads > 1 and options.ranks * options.tensor * options.pipeline == 1:
         environments.append("pinned_threads")
     return fastest_of(options, [{**best, "environment": name} for name in environments])
 
@@ -117,6 +120,8 @@ def is_prepared(variables):
 
 def main():
     options = parse_options()
+    if sorted([options.ranks, options.tensor, options.pipeline])[1] > 1:
+        sys.exit("only one of --ranks, --tensor and --pipeline can be above 1")
     setting = fastest_setting(options) if options.fastest else setting_of(options)
     variables = {**ENVIRONMENTS[setting["environment"]], "OMP_NUM_THREADS": str(options.threads)}
     if options.fastest or not is_prepared(variables):

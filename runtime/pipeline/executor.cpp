@@ -34,6 +34,7 @@ Executor::Executor(kernels::Backend& backend, kernels::Stream& compute, schedule
     : backend_(backend),
       compute_(compute),
       program_(std::move(program)),
+      head_(schedules::head_start(program_)),
       message_(message),
       rank_(pipeline.rank()) {
   kernels::expects(static_cast<int>(program_.ranks.size()) == pipeline.size(),
@@ -110,33 +111,72 @@ void Executor::make_lanes() {
 
 void Executor::run(Passes& passes) {
   begin_run();
-  for (const Instruction& instruction : program_.ranks[index(rank_)]) {
-    pump();
-    switch (instruction.kind) {
-      case Instruction::Kind::receive: {
-        const Transfer& transfer = program_.transfers[index(instruction.index)];
-        State& state = states_[instruction.index];
-        kernels::expects(state.ready != nullptr, "executor: a message is asked for in time");
-        compute_.wait_for(state.ready);
-        const Payload payload = program_.channels[index(transfer.channel)].payload;
-        inputs_[{program_.schedule.cell(transfer.stage, transfer.micro_batch), payload}] =
-            std::move(state.data);
-        break;
-      }
-      case Instruction::Kind::run: run_action(passes, instruction.index); break;
-      case Instruction::Kind::release:
-        ++ends_.at(program_.transfers[index(instruction.index)].channel).released;
-        break;
-      case Instruction::Kind::send: states_[instruction.index].ready = compute_.record(); break;
-      // Parameters come and gradients go unit by unit: the passes know when.
-      case Instruction::Kind::gather_parameters:
-      case Instruction::Kind::reduce_gradients: break;
-    }
+  finish(passes);
+}
+
+void Executor::begin(Passes& passes) {
+  begin_run();
+  head_only_ = true;
+  const auto& instructions = program_.ranks[index(rank_)];
+  for (; next_ < instructions.size() && in_head(instructions[next_]); ++next_) {
+    run_instruction(passes, instructions[next_]);
   }
   pump();
 }
 
+void Executor::finish(Passes& passes) {
+  head_only_ = false;
+  const auto& instructions = program_.ranks[index(rank_)];
+  for (; next_ < instructions.size(); ++next_) run_instruction(passes, instructions[next_]);
+  pump();
+}
+
+void Executor::abandon() {
+  pump();
+  for (const Lane& lane : lanes_) lane.stream->synchronize();
+  drop_sent();
+  states_.clear();
+  inputs_.clear();
+}
+
+bool Executor::in_head(const Instruction& instruction) const {
+  const int actions = head_.actions[index(rank_)];
+  switch (instruction.kind) {
+    case Instruction::Kind::receive:
+      return program_.transfers[index(instruction.index)].consumer.position < actions;
+    case Instruction::Kind::run: return instruction.index < actions;
+    default: return true;  // follow an action
+  }
+}
+
+void Executor::run_instruction(Passes& passes, const Instruction& instruction) {
+  pump();
+  switch (instruction.kind) {
+    case Instruction::Kind::receive: receive(instruction.index); break;
+    case Instruction::Kind::run: run_action(passes, instruction.index); break;
+    case Instruction::Kind::release:
+      ++ends_.at(program_.transfers[index(instruction.index)].channel).released;
+      break;
+    case Instruction::Kind::send: states_[instruction.index].ready = compute_.record(); break;
+    // Parameters come and gradients go unit by unit: the passes know when.
+    case Instruction::Kind::gather_parameters:
+    case Instruction::Kind::reduce_gradients: break;
+  }
+}
+
+void Executor::receive(int i) {
+  const Transfer& transfer = program_.transfers[index(i)];
+  State& state = states_[i];
+  kernels::expects(state.ready != nullptr, "executor: a message is asked for in time");
+  compute_.wait_for(state.ready);
+  const Payload payload = program_.channels[index(transfer.channel)].payload;
+  inputs_[{program_.schedule.cell(transfer.stage, transfer.micro_batch), payload}] =
+      std::move(state.data);
+}
+
 void Executor::begin_run() {
+  next_ = 0;
+  head_only_ = false;
   states_.clear();
   kernels::expects(inputs_.empty(), "executor: every message of the last run was used");
   for (Lane& lane : lanes_) lane.next = 0;
@@ -213,6 +253,7 @@ void Executor::pump() {
 }
 
 bool Executor::is_ready(int i) const {
+  if (head_only_ && !head_.transfers[index(i)]) return false;
   const Transfer& transfer = program_.transfers[index(i)];
   const End& end = ends_.at(transfer.channel);
   if (!end.sends) return transfer.number < end.slots + end.released;

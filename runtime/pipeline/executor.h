@@ -11,6 +11,7 @@
 #include "kernels/backend.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/pipeline/passes.h"
+#include "schedules/head_start.h"
 #include "schedules/program.h"
 
 namespace trireme::runtime {
@@ -42,6 +43,13 @@ class Executor {
   // Enqueues all passes of this rank and their messages, a few passes ahead of `compute`. Throws
   // ContractViolation, naming rank and action, if an action has no input.
   void run(Passes& passes);
+
+  // The same in two parts, of which the first, head_start, can be taken back. After `begin` comes
+  // `finish` with the same passes, or `abandon`, on every rank alike.
+  void begin(Passes& passes);
+  void finish(Passes& passes);
+  // Takes what others have sent and forgets it. Blocks.
+  void abandon();
 
   // Blocks until all messages of the last run have come and gone. Throws CommunicationError if one
   // is not what the program says it is.
@@ -84,6 +92,9 @@ class Executor {
   void make_lanes();
   std::vector<std::int32_t> labels_of(const End& end) const;
   void begin_run();
+  bool in_head(const schedules::Instruction& instruction) const;
+  void run_instruction(Passes& passes, const schedules::Instruction& instruction);
+  void receive(int transfer);
   void run_action(Passes& passes, int position);
   kernels::Tensor run_pass(Passes& passes, const schedules::Action& action);
   kernels::Tensor run_forward(Passes& passes, const schedules::Action& action);
@@ -97,12 +108,15 @@ class Executor {
   kernels::Backend& backend_;
   kernels::Stream& compute_;
   schedules::Program program_;
+  schedules::HeadStart head_;
   MessageFormat message_;
   int rank_;
   std::map<int, End> ends_;  // by channel
   std::vector<Lane> lanes_;
   std::set<std::size_t> recomputed_;  // cells with a recompute pass
   std::map<int, int> sent_by_;        // position of an action: the transfer that it makes
+  std::size_t next_ = 0;              // instruction
+  bool head_only_ = false;            // what follows the head is not to be sent or received yet
   std::map<int, State> states_;
   std::map<Key, kernels::Tensor> inputs_;
   std::deque<Outgoing> outgoing_;

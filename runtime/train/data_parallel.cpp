@@ -30,17 +30,23 @@ void append(std::vector<View>& views, View bucket, std::int64_t first, std::int6
   views.push_back(view);
 }
 
+Totals totals_of(const std::array<double, 3>& sums) {
+  return {.loss = sums[0], .squared_norm = sums[1], .stop = sums[2] > 0};
+}
+
 }  // namespace
 
 ParameterGroups make_parameter_groups(const Mesh& mesh, int key_value_heads, bool has_end) {
   Communicator& tensor = mesh.group(Axis::tensor);
   Communicator& pipeline = mesh.group(Axis::pipeline);
   const int copies = std::max(1, tensor.size() / key_value_heads);
+  const int stage = pipeline.rank();
   return {.data = mesh.group(Axis::data).split(0, "data"),
           .tensor = tensor.split(0, "tensor gradients"),
           .copies = tensor.split(tensor.rank() / copies, "key and value heads"),
-          .ends = pipeline.split(has_end ? 0 : 1 + pipeline.rank(), "tied embeddings"),
-          .world = mesh.world().split(0, "totals")};
+          .ends = pipeline.split(has_end ? 0 : 1 + stage, "tied embeddings"),
+          .stage = mesh.world().split(stage, "totals of a stage"),
+          .stages = pipeline.split(0, "totals")};
 }
 
 DataParallel::DataParallel(kernels::Backend& backend, Stream& compute, ParameterBuffers& buffers,
@@ -181,7 +187,7 @@ void DataParallel::reduce(Bucket& bucket) {
   }
 }
 
-Totals DataParallel::reduce_totals(View loss, bool stop) {
+Totals DataParallel::reduce_stage_totals(View loss, bool stop) {
   for (Bucket& bucket : buckets_) {
     if (bucket.among_ends) reduce(bucket);
   }
@@ -196,38 +202,61 @@ Totals DataParallel::reduce_totals(View loss, bool stop) {
       backend_.run(compute_, kernels::SquaredNorm{.x = counted, .out = totals.column_range(1, 1)});
     }
   }
-  const auto [total_loss, squared_norm, stops] = sum_over_ranks();
-  return {.loss = total_loss, .squared_norm = squared_norm, .stop = stops > 0};
+  communication_->wait_for(compute_);
+  sum_totals(*groups_.stage);
+  // The computation first: if both failed, the communication failed because of it.
+  compute_.synchronize();
+  communication_->synchronize();
+  return totals_of(sums_);
+}
+
+void DataParallel::begin_totals() { sum_totals(*groups_.stages); }
+
+Totals DataParallel::finish_totals() {
+  communication_->synchronize();
+  return totals_of(sums_);
 }
 
 double DataParallel::reduce_loss(View loss) {
   const View totals = totals_;
   backend_.run(compute_, kernels::Fill{.out = totals, .value = 0});
   backend_.run(compute_, kernels::Convert{.x = loss, .out = totals.column_range(0, 1)});
-  return sum_over_ranks()[0];
+  communication_->wait_for(compute_);
+  sum_totals(*groups_.stage);
+  sum_totals(*groups_.stages);
+  compute_.synchronize();
+  return finish_totals().loss;
 }
 
-std::array<double, 3> DataParallel::sum_over_ranks() {
-  communication_->wait_for(compute_);
-  if (groups_.world->size() > 1) {
-    groups_.world->all_reduce(*communication_, totals_, Reduction::sum);
-  }
-  std::array<double, 3> sums = {};
-  backend_.download(*communication_, totals_, std::as_writable_bytes(std::span(sums)));
-  // The computation first: if both failed, the communication failed because of it.
-  compute_.synchronize();
-  communication_->synchronize();
-  return sums;
+void DataParallel::sum_totals(Communicator& group) {
+  if (group.size() > 1) group.all_reduce(*communication_, totals_, Reduction::sum);
+  backend_.download(*communication_, totals_, std::as_writable_bytes(std::span(sums_)));
 }
 
 void DataParallel::update(double learning_rate, double gradient_scale, std::int64_t step) {
   for (Bucket& bucket : buckets_) {
     bucket.optimizer->update(compute_, bucket.owned_gradients, learning_rate, gradient_scale, step);
-    if (!sharded()) continue;
-    communication_->wait_for(compute_);
-    groups_.data->all_gather(*communication_, bucket.owned_values, bucket.values);
-    bucket.gathered = communication_->record();
+    gather(bucket);
   }
+}
+
+void DataParallel::keep() {
+  for (Bucket& bucket : buckets_) bucket.optimizer->keep(compute_);
+}
+
+void DataParallel::roll_back() {
+  for (Bucket& bucket : buckets_) {
+    if (bucket.gathered) compute_.wait_for(std::exchange(bucket.gathered, nullptr));
+    bucket.optimizer->restore(compute_);
+    gather(bucket);
+  }
+}
+
+void DataParallel::gather(Bucket& bucket) {
+  if (!sharded()) return;
+  communication_->wait_for(compute_);
+  groups_.data->all_gather(*communication_, bucket.owned_values, bucket.values);
+  bucket.gathered = communication_->record();
 }
 
 void DataParallel::gather_gradients() {

@@ -18,7 +18,8 @@ struct ParameterGroups {
   std::unique_ptr<Communicator> tensor;  // all ranks that share the matrices
   std::unique_ptr<Communicator> copies;  // of these, those with the same key and value heads
   std::unique_ptr<Communicator> ends;    // the stages with a tied table
-  std::unique_ptr<Communicator> world;   // everybody, for totals
+  std::unique_ptr<Communicator> stage;   // all ranks with the same layers
+  std::unique_ptr<Communicator> stages;  // one rank of each stage: of every such group the same
 };
 
 // Collective over the world of `mesh`. `has_end`: this rank holds the embedding or the head.
@@ -65,15 +66,25 @@ class DataParallel {
   // The gradients of `unit` are complete once `compute` has done what is enqueued on it.
   void gradients_complete(int unit);
 
-  // After the last unit: waits until the totals of all ranks are known. `loss` is (1, 1) of f64,
-  // this rank's sum, complete on `compute`; zero where another rank has the same loss.
-  Totals reduce_totals(kernels::View loss, bool stop);
+  // After the last unit: waits until the totals of the ranks with the same layers are known, which
+  // are the same on all of them. `loss` is (1, 1) of f64, this rank's sum, complete on `compute`;
+  // zero where another rank has the same loss.
+  Totals reduce_stage_totals(kernels::View loss, bool stop);
+
+  // Then those of all ranks: begun, and waited for some time later.
+  void begin_totals();
+  Totals finish_totals();
 
   // The sum of every rank's `loss`, (1, 1) of f64, complete on `compute`. Collective; blocks.
   double reduce_loss(kernels::View loss);
 
   // Updates the parameters with the gradients times gradient_scale, and starts gathering them.
   void update(double learning_rate, double gradient_scale, std::int64_t step);
+
+  // Before an update that may have to be taken back: keeps what it will change.
+  void keep();
+  // Takes it back, to the bit.
+  void roll_back();
 
   // Makes the sums of the last step's gradients whole on every rank of the group. Collective;
   // blocks.
@@ -106,7 +117,8 @@ class DataParallel {
   void describe(int bucket);
   void sum(const SharedGradients& shared, Communicator& group);
   void reduce(Bucket& bucket);
-  std::array<double, 3> sum_over_ranks();
+  void gather(Bucket& bucket);
+  void sum_totals(Communicator& group);
   std::vector<optim::Segment> segments(int bucket, std::int64_t first, std::int64_t count) const;
   bool sharded() const { return options_.zero_stage == 1 && groups_.data->size() > 1; }
 
@@ -117,7 +129,8 @@ class DataParallel {
   DataParallelOptions options_;
   std::unique_ptr<kernels::Stream> communication_;
   std::vector<Bucket> buckets_;
-  kernels::Tensor totals_;  // (1, 3) of f64: loss, squared norm, ranks that want to stop
+  kernels::Tensor totals_;           // (1, 3) of f64: loss, squared norm, ranks that want to stop
+  std::array<double, 3> sums_ = {};  // these, on the host
 };
 
 }  // namespace trireme::runtime

@@ -4,16 +4,14 @@
 #include <cmath>
 #include <utility>
 
+#include "kernels/check.h"
+
 namespace trireme::runtime {
 namespace {
 
 using kernels::Category;
 using kernels::Dtype;
 using kernels::View;
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 // Targets of a whole step, over all ranks: documents are packed, so every token has one.
 double target_count(const Batches& batches) {
@@ -23,53 +21,120 @@ double target_count(const Batches& batches) {
 // Before any work is enqueued, so that a failure to read leaves nothing half done. Between the ends
 // of a pipeline nobody reads tokens.
 std::vector<HostBatch> read_all(const RankModel& model, const Batches& batches,
-                                std::int64_t first_sample) {
+                                std::int64_t first_sample, double& seconds) {
+  const auto start = std::chrono::steady_clock::now();
   std::vector<HostBatch> samples(static_cast<std::size_t>(batches.split().micro_batches()));
   if (!model.has_end()) return samples;
   for (std::size_t i = 0; i < samples.size(); ++i) {
     samples[i] = batches.read(first_sample, static_cast<std::int64_t>(i));
   }
+  seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return samples;
 }
 
 }  // namespace
 
-TrainingStep::TrainingStep(Parts parts, double clip_norm, optim::LossScale loss_scale)
+TrainingStep::TrainingStep(Parts parts, TrainingStepOptions options)
     : parts_(parts),
-      clip_norm_(clip_norm),
-      loss_scale_(loss_scale),
+      options_(options),
       loss_(parts.backend.allocate(parts.compute, {1, 1}, Dtype::f64, Category::workspace)) {}
 
-StepResult TrainingStep::run(const Batches& batches, std::int64_t first_sample,
-                             double learning_rate, bool stop) {
-  StepResult result{.loss_scale = loss_scale_.value()};
-  const double targets = target_count(batches);
-  const auto start = std::chrono::steady_clock::now();
-  std::vector<HostBatch> samples = read_all(parts_.model, batches, first_sample);
-  result.data_seconds = seconds_since(start);
+TrainingStep::Started::Started(const Parts& parts, const Batches& from, std::int64_t first,
+                               double scale)
+    : batches(from),
+      first_sample(first),
+      loss_scale(scale),
+      loaded(parts.backend, parts.compute, read_all(parts.model, from, first, data_seconds),
+             scale / target_count(from)),
+      passes(parts.compute, parts.model, parts.data_parallel, loaded) {}
+
+void TrainingStep::start(const Batches& batches, std::int64_t first_sample) {
+  optim::LossScale scale = options_.loss_scale;
+  if (last_) scale.update(/*overflowed=*/false);
+  started_ = std::make_unique<Started>(parts_, batches, first_sample, scale.value());
+  if (!last_) return;
+  parts_.training.begin(started_->passes);
+  started_->begun = true;
+}
+
+void TrainingStep::finish(double learning_rate, bool stop) {
+  Executor& executor = parts_.training;
   parts_.data_parallel.begin_step();
-  const LoadedBatches loaded(parts_.backend, parts_.compute, std::move(samples),
-                             result.loss_scale / targets);
-  ModelPasses passes(parts_.compute, parts_.model, parts_.data_parallel, loaded);
-  parts_.training.run(passes);
-  parts_.training.check_messages();
-  sum_losses(loaded);
-  const Totals totals = parts_.data_parallel.reduce_totals(loss_, stop);
-  result.loss = totals.loss / targets;
-  result.gradient_norm = std::sqrt(totals.squared_norm) / result.loss_scale;
-  result.skipped = !std::isfinite(result.gradient_norm);
-  result.stop = totals.stop;
-  if (!result.skipped) {
-    const double clip = optim::clip_factor(result.gradient_norm, clip_norm_);
-    parts_.data_parallel.update(learning_rate, clip / result.loss_scale, ++updates_);
+  if (started_->begun) {
+    executor.finish(started_->passes);
+  } else {
+    executor.run(started_->passes);
   }
-  loss_scale_.update(result.skipped);
+  executor.check_messages();
+  sum_losses(started_->loaded);
+  const Totals mine = parts_.data_parallel.reduce_stage_totals(loss_, stop);
+  last_ = {.targets = target_count(started_->batches),
+           .loss_scale = started_->loss_scale,
+           .data_seconds = started_->data_seconds,
+           .learning_rate = learning_rate,
+           .stays_open = options_.post_validation && expects_plain_};
+  started_.reset();
+  // Of all stages the norm is no smaller: what this one rules out, nobody allows.
+  if (last_->stays_open && is_plain(result_of(*last_, mine))) {
+    parts_.data_parallel.keep();
+    update(*last_, 1);
+    last_->updated = true;
+  }
+  parts_.data_parallel.begin_totals();
+}
+
+StepResult TrainingStep::settle() {
+  const Last last = *std::exchange(last_, std::nullopt);
+  StepResult result = result_of(last, parts_.data_parallel.finish_totals());
+  expects_plain_ = is_plain(result);
+  options_.loss_scale.update(result.skipped);
+  if (last.stays_open && expects_plain_) {
+    kernels::expects(last.updated, "post-validation: a stage allows what all stages allow");
+    return result;
+  }
+  if (last.updated) {
+    parts_.data_parallel.roll_back();
+    --updates_;
+  }
+  result.taken_back = last.stays_open;
+  if (!result.skipped) update(last, optim::clip_factor(result.gradient_norm, options_.clip_norm));
+  if (started_ && started_->begun) {
+    const Batches& batches = started_->batches;
+    const std::int64_t first_sample = started_->first_sample;
+    abandon();
+    started_ =
+        std::make_unique<Started>(parts_, batches, first_sample, options_.loss_scale.value());
+  }
   return result;
 }
 
+void TrainingStep::abandon() {
+  if (started_->begun) parts_.training.abandon();
+  started_.reset();
+}
+
+StepResult TrainingStep::result_of(const Last& last, const Totals& totals) const {
+  StepResult result{.loss = totals.loss / last.targets,
+                    .gradient_norm = std::sqrt(totals.squared_norm) / last.loss_scale,
+                    .loss_scale = last.loss_scale,
+                    .stop = totals.stop,
+                    .data_seconds = last.data_seconds};
+  result.skipped = !std::isfinite(result.gradient_norm);
+  return result;
+}
+
+bool TrainingStep::is_plain(const StepResult& result) const {
+  return !result.skipped && optim::clip_factor(result.gradient_norm, options_.clip_norm) == 1;
+}
+
+void TrainingStep::update(const Last& last, double clip) {
+  parts_.data_parallel.update(last.learning_rate, clip / last.loss_scale, ++updates_);
+}
+
 double TrainingStep::evaluate(const Batches& batches, std::int64_t first_sample) {
+  double data_seconds = 0;
   const LoadedBatches loaded(parts_.backend, parts_.compute,
-                             read_all(parts_.model, batches, first_sample), 1);
+                             read_all(parts_.model, batches, first_sample, data_seconds), 1);
   EvaluationPasses passes(parts_.compute, parts_.model, parts_.data_parallel, loaded);
   parts_.evaluation.run(passes);
   parts_.evaluation.check_messages();

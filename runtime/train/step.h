@@ -1,7 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <memory>
+#include <optional>
 
 #include "optim/gradient_scale.h"
 #include "runtime/model/rank_model.h"
@@ -18,10 +19,23 @@ struct StepResult {
   double loss_scale = 1;     // that this step was taken with
   bool skipped = false;      // a gradient was not finite; nothing was updated
   bool stop = false;         // some rank asked to stop
+  bool taken_back = false;   // an update was made too early and had to be made again, or not at all
   double data_seconds = 0;   // this rank spent on reading samples
 };
 
-// One training step: forward and backward of every micro-batch, reduce, clip, update.
+struct TrainingStepOptions {
+  double clip_norm = 1;
+  optim::LossScale loss_scale;
+  // Optimizer post-validation (Qi et al. 2023, https://arxiv.org/abs/2401.10241, section 4): a rank
+  // updates its parameters when it knows the gradients of its own stage, and begins the next step.
+  // If the gradients of all stages then turn out to need clipping, or not to be finite, it takes
+  // both back. Done as long as the last step known needed neither.
+  bool post_validation = false;
+};
+
+// Training steps: forward and backward of every micro-batch, reduce, clip, update. For each step
+// `start`, `finish` and `settle`, in this order; only where a step stays open may the next one
+// start before it is settled. All are collective over the world.
 class TrainingStep {
  public:
   // What a step runs on; all of it is borrowed.
@@ -34,12 +48,19 @@ class TrainingStep {
     Executor& evaluation;  // of the same, with forward passes only
   };
 
-  TrainingStep(Parts parts, double clip_norm, optim::LossScale loss_scale);
+  TrainingStep(Parts parts, TrainingStepOptions options);
 
-  // The samples from `first_sample`. Collective over the world. Blocks until the result is known;
-  // the update may still be on its way.
-  StepResult run(const Batches& batches, std::int64_t first_sample, double learning_rate,
-                 bool stop);
+  // The samples from `first_sample`. While the step before is open, as much as can be taken back.
+  void start(const Batches& batches, std::int64_t first_sample);
+  // The rest, up to the update or a guess at it.
+  void finish(double learning_rate, bool stop);
+  // Every rank may start the next step now.
+  bool is_open() const { return last_ && last_->stays_open; }
+  // Blocks until the result of the last finished step is known, and makes it so: the update may
+  // still be on its way.
+  StepResult settle();
+  // The step that was started is not to be.
+  void abandon();
 
   // The mean loss of the samples from `first_sample`, without learning from them. Collective.
   double evaluate(const Batches& batches, std::int64_t first_sample);
@@ -48,12 +69,40 @@ class TrainingStep {
   std::int64_t updates() const { return updates_; }
 
  private:
+  struct Started {
+    Started(const Parts& parts, const Batches& from, std::int64_t first, double scale);
+
+    const Batches& batches;
+    std::int64_t first_sample;
+    double loss_scale;
+    double data_seconds = 0;
+    LoadedBatches loaded;
+    ModelPasses passes;
+    bool begun = false;  // the executor has
+  };
+
+  // Finished and not settled.
+  struct Last {
+    double targets;  // of the step
+    double loss_scale;
+    double data_seconds;
+    double learning_rate;
+    bool stays_open;
+    bool updated = false;  // by a guess
+  };
+
+  StepResult result_of(const Last& last, const Totals& totals) const;
+  // Neither clipped nor skipped.
+  bool is_plain(const StepResult& result) const;
+  void update(const Last& last, double clip);
   void sum_losses(const LoadedBatches& batches);
 
   Parts parts_;
-  double clip_norm_;
-  optim::LossScale loss_scale_;
+  TrainingStepOptions options_;
   kernels::Tensor loss_;
+  std::unique_ptr<Started> started_;
+  std::optional<Last> last_;
+  bool expects_plain_ = false;  // the last settled step was
   std::int64_t updates_ = 0;
 };
 

@@ -68,13 +68,16 @@ void Trainer::build(std::map<int, models::LayerRange> stages) {
   evaluation_ = std::make_unique<Executor>(
       backend_, *compute_, schedules::lower(schedules::forward_only(options_.schedule)), pipeline,
       message);
-  step_ = std::make_unique<TrainingStep>(TrainingStep::Parts{.backend = backend_,
-                                                             .compute = *compute_,
-                                                             .model = *model_,
-                                                             .data_parallel = *data_parallel_,
-                                                             .training = *training_,
-                                                             .evaluation = *evaluation_},
-                                         options_.clip_norm, options_.loss_scale);
+  step_ = std::make_unique<TrainingStep>(
+      TrainingStep::Parts{.backend = backend_,
+                          .compute = *compute_,
+                          .model = *model_,
+                          .data_parallel = *data_parallel_,
+                          .training = *training_,
+                          .evaluation = *evaluation_},
+      TrainingStepOptions{.clip_norm = options_.clip_norm,
+                          .loss_scale = options_.loss_scale,
+                          .post_validation = options_.post_validation});
 }
 
 Outcome Trainer::run(const TrainerObserver& observer, const std::atomic<bool>& stop) {
@@ -86,27 +89,53 @@ Outcome Trainer::run(const TrainerObserver& observer, const std::atomic<bool>& s
 
 Outcome Trainer::run_steps(const TrainerObserver& observer, const std::atomic<bool>& stop) {
   StepRecord record;
-  std::int64_t skipped_in_a_row = 0;
-  for (record.step = 1; record.step <= options_.steps; ++record.step) {
-    const auto start = std::chrono::steady_clock::now();
-    record.learning_rate = options_.learning_rate.at(record.step);
-    record.result =
-        step_->run(train_, (record.step - 1) * options_.global_batch, record.learning_rate, stop);
-    record.seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    record.skipped_steps += record.result.skipped;
-    record.memory = backend_.memory();
-    observer.step(record);
-    skipped_in_a_row = record.result.skipped ? skipped_in_a_row + 1 : 0;
-    if (skipped_in_a_row > options_.max_skipped_steps) return Outcome::diverged;
-    if (record.result.stop) return Outcome::stopped;
-    const bool last = record.step == options_.steps;
-    if (validation_ && options_.eval_interval > 0 &&
-        (last || record.step % options_.eval_interval == 0)) {
-      evaluate(record.step, observer);
+  bool is_settled = true;
+  auto start = std::chrono::steady_clock::now();
+  const auto settle_now = [&] {
+    const auto ended = settle(record, observer, start);
+    start = std::chrono::steady_clock::now();
+    is_settled = true;
+    return ended;
+  };
+  for (std::int64_t step = 1; step <= options_.steps; ++step) {
+    step_->start(train_, (step - 1) * options_.global_batch);
+    if (!is_settled) {
+      if (const auto ended = settle_now()) {
+        step_->abandon();
+        return *ended;
+      }
+    }
+    record.step = step;
+    record.learning_rate = options_.learning_rate.at(step);
+    step_->finish(record.learning_rate, stop);
+    is_settled = false;
+    const bool evaluates = evaluates_after(step);
+    if (step_->is_open() && !evaluates && step < options_.steps) continue;
+    if (const auto ended = settle_now()) return *ended;
+    if (evaluates) {
+      evaluate(step, observer);
+      start = std::chrono::steady_clock::now();
     }
   }
   return Outcome::finished;
+}
+
+std::optional<Outcome> Trainer::settle(StepRecord& record, const TrainerObserver& observer,
+                                       std::chrono::steady_clock::time_point start) {
+  record.result = step_->settle();
+  record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  record.skipped_steps += record.result.skipped;
+  record.memory = backend_.memory();
+  observer.step(record);
+  skipped_in_a_row_ = record.result.skipped ? skipped_in_a_row_ + 1 : 0;
+  if (skipped_in_a_row_ > options_.max_skipped_steps) return Outcome::diverged;
+  if (record.result.stop) return Outcome::stopped;
+  return std::nullopt;
+}
+
+bool Trainer::evaluates_after(std::int64_t step) const {
+  return validation_ && options_.eval_interval > 0 &&
+         (step == options_.steps || step % options_.eval_interval == 0);
 }
 
 BatchSplit Trainer::split() const {

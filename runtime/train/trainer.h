@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -37,6 +38,7 @@ struct TrainerOptions {
   optim::LearningRate learning_rate;
   double clip_norm = 1;
   optim::LossScale loss_scale;
+  bool post_validation = false;  // see TrainingStepOptions
   DataParallelOptions data_parallel;
   std::int64_t bucket_elements = ParameterBuffers::Options().bucket_elements;
 };
@@ -46,7 +48,7 @@ struct StepRecord {
   std::int64_t step = 0;  // from 1
   StepResult result;
   double learning_rate = 0;
-  double seconds = 0;
+  double seconds = 0;              // since the step before was known
   std::int64_t skipped_steps = 0;  // so far
   kernels::MemoryUse memory;       // of this rank
 };
@@ -80,6 +82,11 @@ class Trainer {
   std::map<int, models::LayerRange> own_stages() const;
   void build(std::map<int, models::LayerRange> stages);
   Outcome run_steps(const TrainerObserver& observer, const std::atomic<bool>& stop);
+  bool evaluates_after(std::int64_t step) const;
+  // Completes the record of the last finished step and shows it. Returns how the run ends with it,
+  // if it does.
+  std::optional<Outcome> settle(StepRecord& record, const TrainerObserver& observer,
+                                std::chrono::steady_clock::time_point start);
   void evaluate(std::int64_t step, const TrainerObserver& observer);
 
   kernels::Backend& backend_;
@@ -93,6 +100,7 @@ class Trainer {
   std::unique_ptr<TrainingStep> step_;
   Batches train_;
   std::optional<Batches> validation_;
+  std::int64_t skipped_in_a_row_ = 0;
 };
 
 }  // namespace trireme::runtime

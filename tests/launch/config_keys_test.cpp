@@ -106,6 +106,7 @@ eps = 1e-09
 weight_decay = 0.0
 clip_grad_norm = 2.5
 zero_stage = 0
+post_validation = true
 
 [train]
 steps = 33

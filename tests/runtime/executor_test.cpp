@@ -96,6 +96,28 @@ void expect_runs(const Program& program) {
   });
 }
 
+// The passes that are tried first leave nothing behind: no message, and no memory.
+void expect_runs_after_a_trial(const Program& program) {
+  const Schedule& schedule = program.schedule;
+  const auto head = schedules::head_start(program).actions;
+  test::on_ranks(schedule.placement.ranks, [&](Communicator& world) {
+    test::Device device;
+    Executor executor(*device.backend, *device.stream, program, world, kMessage);
+    const auto held = device.backend->memory().of(kernels::Category::activations).current;
+    StampingPasses tried(device, schedule);
+    executor.begin(tried);
+    EXPECT_EQ(static_cast<int>(tried.ran().size()), head[static_cast<std::size_t>(world.rank())]);
+    executor.abandon();
+    device.stream->synchronize();
+    EXPECT_EQ(device.backend->memory().of(kernels::Category::activations).current, held);
+    StampingPasses passes(device, schedule);
+    executor.begin(passes);
+    executor.finish(passes);
+    executor.check_messages();
+    EXPECT_EQ(passes.ran().size(), schedule.ranks[static_cast<std::size_t>(world.rank())].size());
+  });
+}
+
 Schedule schedule_of(const std::string& kind, int ranks, int micro_batches) {
   schedules::Request request;
   request.kind = kind;
@@ -124,6 +146,17 @@ TEST(Executor, RunsWithOneStream) {
     const Schedule schedule = schedule_of(kind, 3, 6);
     const auto costs = schedules::Costs::even(schedule.placement, {}, 0.1);
     expect_runs(schedules::with_one_stream(schedules::lower(schedule), costs));
+  }
+}
+
+TEST(Executor, TakesBackWhatItBegan) {
+  for (const auto& kind : schedules::kinds()) {
+    SCOPED_TRACE(kind.name);
+    expect_runs_after_a_trial(schedules::lower(schedule_of(kind.name, 4, 8)));
+  }
+  for (const int slots : {1, 5}) {
+    SCOPED_TRACE(slots);
+    expect_runs_after_a_trial(schedules::lower(schedule_of("zb-v", 3, 7), slots));
   }
 }
 

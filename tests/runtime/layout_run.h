@@ -77,6 +77,7 @@ inline TrainerOptions options_of(const Task& task, const Layout& layout) {
 // What a run came to. Tensors are whole, by their global names.
 struct RunResult {
   std::vector<double> losses, norms, evaluations;
+  int skipped = 0, taken_back = 0;  // steps
   std::map<std::string, std::vector<double>> weights;
 };
 
@@ -99,13 +100,12 @@ inline void add_slice(RunResult& result, const models::Shard& shard,
   }
 }
 
-inline RunResult run_layout(const test::Corpus& corpus, const Task& task, const Layout& layout) {
+inline RunResult run_with(const test::Corpus& corpus, const TrainerOptions& options) {
   RunResult result;
   std::mutex mutex;
   const std::atomic<bool> stop = false;
-  const TrainerOptions options = options_of(task, layout);
-  const data::Sampler sampler = corpus.sampler(task.sequence_length, 3);
-  test::on_ranks(layout.ranks(), [&](Communicator& world) {
+  const data::Sampler sampler = corpus.sampler(options.sequence_length, 3);
+  test::on_ranks(options.mesh.world(), [&](Communicator& world) {
     test::Device device;
     Trainer trainer(*device.backend, world, sampler, &sampler, options);
     trainer.run({.step =
@@ -113,6 +113,8 @@ inline RunResult run_layout(const test::Corpus& corpus, const Task& task, const 
                        if (world.rank() != 0) return;
                        result.losses.push_back(record.result.loss);
                        result.norms.push_back(record.result.gradient_norm);
+                       result.skipped += record.result.skipped;
+                       result.taken_back += record.result.taken_back;
                      },
                  .evaluation =
                      [&](std::int64_t, double loss) {
@@ -126,6 +128,10 @@ inline RunResult run_layout(const test::Corpus& corpus, const Task& task, const 
     }
   });
   return result;
+}
+
+inline RunResult run_layout(const test::Corpus& corpus, const Task& task, const Layout& layout) {
+  return run_with(corpus, options_of(task, layout));
 }
 
 inline void expect_same_run(const RunResult& found, const RunResult& expected) {

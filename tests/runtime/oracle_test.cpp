@@ -130,7 +130,7 @@ TEST_P(OracleTest, LossGradientsAndFiveStepsAgreeWithPyTorch) {
       stage.backward(*device.stream, {}, std::move(saved), [](int) {});
       device.stream->synchronize();
     }
-    const Totals totals = data_parallel->reduce_totals(loss, false);
+    const Totals totals = data_parallel->reduce_stage_totals(loss, false);
     const double expected_loss = golden["losses"][step],
                  expected_norm = golden["gradient_norms"][step];
     EXPECT_NEAR(totals.loss / 96, expected_loss, 1e-6 * expected_loss) << "step " << step;

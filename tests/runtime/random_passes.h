@@ -60,15 +60,27 @@ inline schedules::Program random_program(std::mt19937& dice) {
   return program;
 }
 
+// Every other seed begins twice: once to take it back.
 inline void run_at_random_pace(const schedules::Program& program, std::uint32_t seed,
                                Executor::MessageFormat message) {
   test::on_ranks(program.schedule.placement.ranks, [&](Communicator& world) {
     SyntheticPasses::Backend backend({});
     const auto stream = backend.make_stream();
     Executor executor(backend, *stream, program, world, message);
-    SyntheticPasses passes(backend, *stream, program.schedule, message,
-                           seed * 64 + static_cast<std::uint32_t>(world.rank()));
-    executor.run(passes);
+    const auto passes_of = [&](std::uint32_t run) {
+      return SyntheticPasses(backend, *stream, program.schedule, message,
+                             seed * 64 + run * 32 + static_cast<std::uint32_t>(world.rank()));
+    };
+    SyntheticPasses passes = passes_of(0);
+    if (seed % 2 == 0) {
+      executor.run(passes);
+    } else {
+      SyntheticPasses tried = passes_of(1);
+      executor.begin(tried);
+      executor.abandon();
+      executor.begin(passes);
+      executor.finish(passes);
+    }
     stream->synchronize();
     executor.check_messages();
   });

@@ -73,6 +73,7 @@ TEST_F(VerifyTest, FindsABugInAnyCollective) {
       {"data", Operation::reduce_scatter},
       {"data", Operation::all_gather},
       {"data", Operation::all_reduce, true, /*zero_stage=*/0},
+      {"totals of a stage", Operation::all_reduce},
       {"totals", Operation::all_reduce},
   };
   for (const Case& one : cases) {

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "kernels/backend.h"
-#include "runtime/comm/communicator.h"
+#include "tests/support/forwarding_communicator.h"
 
 namespace trireme::test {
 
@@ -20,31 +20,18 @@ struct Bug {
 };
 
 // A communicator with a bug in it, or in those split from it.
-class FaultyCommunicator final : public runtime::Communicator {
+class FaultyCommunicator final : public ForwardingCommunicator {
  public:
-  FaultyCommunicator(kernels::Backend& backend, runtime::Communicator& inner, Bug bug)
-      : backend_(backend), inner_(inner), bug_(std::move(bug)) {}
-  FaultyCommunicator(kernels::Backend& backend, std::unique_ptr<runtime::Communicator> inner,
-                     Bug bug)
-      : backend_(backend), owned_(std::move(inner)), inner_(*owned_), bug_(std::move(bug)) {}
-
-  int rank() const override { return inner_.rank(); }
-  int size() const override { return inner_.size(); }
-  const std::string& name() const override { return inner_.name(); }
-
-  std::unique_ptr<runtime::Communicator> split(int color, std::string name) override {
-    return std::make_unique<FaultyCommunicator>(backend_, inner_.split(color, std::move(name)),
-                                                bug_);
-  }
-
-  void broadcast(kernels::Stream& stream, kernels::View data, int root) override {
-    inner_.broadcast(stream, data, root);
-  }
+  template <class Inner>
+  FaultyCommunicator(kernels::Backend& backend, Inner&& inner, Bug bug)
+      : ForwardingCommunicator(std::forward<Inner>(inner)),
+        backend_(backend),
+        bug_(std::move(bug)) {}
 
   void all_reduce(kernels::Stream& stream, kernels::View data,
                   runtime::Reduction reduction) override {
     const Fault fault = fault_of(Operation::all_reduce);
-    if (fault != Fault::skip) inner_.all_reduce(stream, data, reduction);
+    if (fault != Fault::skip) ForwardingCommunicator::all_reduce(stream, data, reduction);
     if (fault == Fault::twice) twice(stream, data);
   }
 
@@ -53,7 +40,7 @@ class FaultyCommunicator final : public runtime::Communicator {
     if (fault == Fault::skip) {
       copy(stream, part_of(all, mine), mine);
     } else {
-      inner_.reduce_scatter(stream, all, mine);
+      ForwardingCommunicator::reduce_scatter(stream, all, mine);
     }
     if (fault == Fault::twice) twice(stream, mine);
   }
@@ -63,21 +50,17 @@ class FaultyCommunicator final : public runtime::Communicator {
     if (fault == Fault::skip) {
       copy(stream, mine, part_of(all, mine));
     } else {
-      inner_.all_gather(stream, mine, all);
+      ForwardingCommunicator::all_gather(stream, mine, all);
     }
     if (fault == Fault::twice) twice(stream, all);
   }
 
-  void all_to_all(kernels::Stream& stream, kernels::View sent, kernels::View received) override {
-    inner_.all_to_all(stream, sent, received);
-  }
-
-  void exchange(kernels::Stream& stream, std::span<const runtime::Message> sends,
-                std::span<const runtime::Message> receives) override {
-    inner_.exchange(stream, sends, receives);
-  }
-
  private:
+  std::unique_ptr<runtime::Communicator> wrap(
+      std::unique_ptr<runtime::Communicator> group) override {
+    return std::make_unique<FaultyCommunicator>(backend_, std::move(group), bug_);
+  }
+
   Fault fault_of(Operation operation) const {
     return name() == bug_.group && operation == bug_.operation ? bug_.fault : Fault::none;
   }
@@ -98,8 +81,6 @@ class FaultyCommunicator final : public runtime::Communicator {
   }
 
   kernels::Backend& backend_;
-  std::unique_ptr<runtime::Communicator> owned_;
-  runtime::Communicator& inner_;
   Bug bug_;
 };
 
