@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <deque>
 #include <limits>
 #include <memory>
 #include <span>
@@ -133,6 +134,72 @@ double message_seconds(runtime::Communicator& world, const PipelineOptions& opti
   return median(std::vector<double>(seconds.begin() + 1, seconds.end()));
 }
 
+namespace {
+
+// One rank of a pipeline of sleeping stages.
+class SleepingPipeline {
+ public:
+  SleepingPipeline(runtime::Communicator& world, schedules::Program program,
+                   const schedules::Costs& costs, kernels::Shape message)
+      : world_(world),
+        costs_(costs),
+        message_(message),
+        passes_(program.schedule.ranks[static_cast<std::size_t>(world.rank())].size()),
+        executor_(backend_, *compute_, std::move(program), world,
+                  {.shape = message, .dtype = Dtype::f32}) {}
+
+  // Seconds of a step of all ranks, and of the rank that works longest.
+  std::array<double, 2> step() {
+    SleepingPasses sleeping(backend_, *compute_, costs_, message_, passes_);
+    const double start = start_together();
+    run(sleeping);
+    compute_->synchronize();
+    const auto& ran = sleeping.ran();
+    std::array<double, 2> found{ran.back().end - start, ran.back().end - ran.front().start};
+    maximize(backend_, *totals_, world_, found);
+    return found;
+  }
+
+  // Seconds of so many steps of which none waits for all ranks.
+  double chain(int steps) {
+    std::deque<SleepingPasses> sleeping;
+    for (int i = 0; i < steps; ++i) {
+      sleeping.emplace_back(backend_, *compute_, costs_, message_, passes_);
+    }
+    const double start = start_together();
+    for (SleepingPasses& one : sleeping) run(one);
+    compute_->synchronize();
+    std::array<double, 1> found{sleeping.back().ran().back().end - start};
+    maximize(backend_, *totals_, world_, found);
+    return found[0];
+  }
+
+ private:
+  double start_together() {
+    std::array<double, 1> nothing{0};
+    maximize(backend_, *totals_, world_, nothing);
+    return now();
+  }
+
+  void run(SleepingPasses& sleeping) {
+    executor_.run(sleeping);
+    executor_.check_messages();
+  }
+
+  SyntheticBackend backend_{{}};
+  std::unique_ptr<kernels::Stream> compute_ = backend_.make_stream();
+  std::unique_ptr<kernels::Stream> totals_ = backend_.make_stream();
+  runtime::Communicator& world_;
+  const schedules::Costs& costs_;
+  kernels::Shape message_;
+  std::size_t passes_;
+  runtime::Executor executor_;
+};
+
+constexpr int kChained = 4;  // steps
+
+}  // namespace
+
 PipelineTimes run_pipeline(runtime::Communicator& world, const std::string& kind,
                            const PipelineOptions& options, double message_seconds) {
   const Schedule schedule = schedule_for(kind, options, world.size(), message_seconds);
@@ -146,31 +213,18 @@ PipelineTimes run_pipeline(runtime::Communicator& world, const std::string& kind
                       .simulated = simulated.makespan(),
                       .simulated_span = simulated.span(),
                       .messages = static_cast<int>(program.transfers.size())};
-  SyntheticBackend backend({});
-  const auto compute = backend.make_stream();
-  const auto totals = backend.make_stream();
-  const kernels::Shape message = shape_of(options.message_bytes);
-  runtime::Executor executor(backend, *compute, std::move(program), world,
-                             {.shape = message, .dtype = Dtype::f32});
-  const std::size_t passes = schedule.ranks[static_cast<std::size_t>(world.rank())].size();
+  SleepingPipeline pipeline(world, std::move(program), costs, shape_of(options.message_bytes));
   for (int step = 0; step <= options.steps; ++step) {
-    SleepingPasses sleeping(backend, *compute, costs, message, passes);
-    std::array<double, 2> found{0, 0};
-    maximize(backend, *totals, world, found);
-    const double start = now();
-    executor.run(sleeping);
-    compute->synchronize();
-    executor.check_messages();
-    const auto& ran = sleeping.ran();
-    found = {ran.back().end - start, ran.back().end - ran.front().start};
-    maximize(backend, *totals, world, found);
-    if (step == 0 || found[0] >= times.measured) continue;
-    times.measured = found[0];
-    times.measured_span = found[1];
+    const auto [makespan, span] = pipeline.step();
+    if (step == 0 || makespan >= times.measured) continue;
+    times.measured = makespan;
+    times.measured_span = span;
   }
+  times.period = (pipeline.chain(kChained) - times.measured) / (kChained - 1);
   const double work = options.micro_batches * options.share.whole();
   times.bubble = 1 - work / times.measured;
   times.span_bubble = 1 - work / times.measured_span;
+  times.period_bubble = 1 - work / times.period;
   return times;
 }
 

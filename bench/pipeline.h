@@ -28,6 +28,8 @@ struct PipelineTimes {
   double measured_span = 0, simulated_span = 0;  // of the rank that works longest
   double bubble = 0;                             // 1 - work / (ranks * measured)
   double span_bubble = 0;                        // 1 - work of a rank / measured span
+  double period = 0;         // of steps that follow each other without waiting for all ranks
+  double period_bubble = 0;  // 1 - work / period
   int messages = 0;
 };
 

@@ -42,6 +42,13 @@ class RandomTokens {
   std::filesystem::path folder_;
 };
 
+// What the kind takes, or two if there are layers enough, as in training.
+int virtual_stages_of(const StepOptions& options) {
+  const int fixed = schedules::kind_named(options.schedule).virtual_stages;
+  if (fixed > 0) return fixed;
+  return options.model.num_hidden_layers >= 2 * options.pipeline ? 2 : 1;
+}
+
 }  // namespace
 
 StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world,
@@ -66,7 +73,7 @@ StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world,
   request.kind = options.schedule;
   request.shape = {.ranks = options.pipeline,
                    .micro_batches = static_cast<int>(options.micro_batches),
-                   .virtual_stages = 0};
+                   .virtual_stages = virtual_stages_of(options)};
   training.schedule = schedules::make_schedule(request);
   training.costs = runtime::pass_flops(options.model, options.sequence_length);
   training.stages = models::split_layers(options.model, training.schedule.placement.stages,

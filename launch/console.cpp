@@ -56,6 +56,7 @@ std::string step_line(const runtime::StepRecord& record, const Scale& scale, dou
       short_count(metrics.tokens_per_second_per_rank), metrics.mfu * 100,
       scale.bubble_fraction * 100, peak, limit, short_duration(eta_seconds));
   if (record.result.skipped) line += " | SKIPPED: a gradient is not finite";
+  if (record.result.taken_back) line += " | guessed wrong";
   return line;
 }
 
@@ -76,6 +77,7 @@ std::string step_json(const runtime::StepRecord& record, const Scale& scale) {
       {"peak_memory_bytes", record.memory.total.peak},
       {"data_seconds", record.result.data_seconds},
       {"skipped", record.skipped_steps},
+      {"taken_back", record.result.taken_back},
   };
   return line.dump();
 }

@@ -44,15 +44,19 @@ ordered_json json_of(const bench::PipelineTimes& times) {
           {"measured_span_seconds", times.measured_span},
           {"simulated_span_seconds", times.simulated_span},
           {"span_bubble_fraction", times.span_bubble},
+          {"period_seconds", times.period},
+          {"period_bubble_fraction", times.period_bubble},
           {"messages", times.messages}};
 }
 
 void print_row(const bench::PipelineTimes& times) {
   fmt::print(
-      "{:<18} {:>2} {:>10.1f} {:>10.1f} {:>+7.2f} % {:>8.2f} % {:>10.1f} {:>10.1f} {:>8.2f} %\n",
+      "{:<18} {:>2} {:>10.1f} {:>10.1f} {:>+7.2f} % {:>8.2f} % {:>10.1f} {:>10.1f} {:>8.2f} % "
+      "{:>10.1f} {:>8.2f} %\n",
       times.kind, times.virtual_stages, times.measured * 1e3, times.simulated * 1e3,
       100 * (times.measured / times.simulated - 1), 100 * times.bubble, times.measured_span * 1e3,
-      times.simulated_span * 1e3, 100 * times.span_bubble);
+      times.simulated_span * 1e3, 100 * times.span_bubble, times.period * 1e3,
+      100 * times.period_bubble);
   std::fflush(stdout);
 }
 
@@ -69,10 +73,12 @@ ExitCode bench_pipeline(PipelineArguments arguments) {
   if (speaks && !arguments.json) {
     fmt::print(
         "{} ranks, {} micro-batches, F {:g} ms, B {:g} ms, W {:g} ms of sleep, messages of {:g} MB "
-        "that take {:.2f} ms\n{:<18} {:>2} {:>10} {:>10} {:>9} {:>10} {:>10} {:>10} {:>10}\n",
+        "that take {:.2f} ms\n{:<18} {:>2} {:>10} {:>10} {:>9} {:>10} {:>10} {:>10} {:>10} {:>10} "
+        "{:>10}\n",
         world->size(), options.micro_batches, arguments.milliseconds[0], arguments.milliseconds[1],
         arguments.milliseconds[2], arguments.message_megabytes, message * 1e3, "schedule", "v",
-        "measured", "simulated", "excess", "bubble", "span", "simulated", "bubble");
+        "measured", "simulated", "excess", "bubble", "span", "simulated", "bubble", "period",
+        "bubble");
   }
   ordered_json rows = ordered_json::array();
   for (const std::string& kind : arguments.kinds.empty() ? all_kinds() : arguments.kinds) {

@@ -22,13 +22,15 @@ struct Layout {
   bool sequence = true;
   int zero_stage = 1;
   Recompute recompute = Recompute::none;
+  bool post_validation = false;
 
   int ranks() const { return tensor * pipeline * data; }
   std::string name() const {
     return kind + " v" + std::to_string(virtual_stages) + " tp" + std::to_string(tensor) + " pp" +
            std::to_string(pipeline) + " dp" + std::to_string(data) + (sequence ? " sp" : "") +
            " zero" + std::to_string(zero_stage) + " recompute" +
-           std::to_string(static_cast<int>(recompute));
+           std::to_string(static_cast<int>(recompute)) +
+           (post_validation ? " post-validation" : "");
   }
 };
 
@@ -70,6 +72,7 @@ inline TrainerOptions options_of(const Task& task, const Layout& layout) {
   options.learning_rate = {.peak = 1e-2, .minimum = 1e-3, .warmup_steps = 2, .total_steps = 8};
   options.data_parallel.zero_stage = layout.zero_stage;
   options.recompute = layout.recompute;
+  options.post_validation = layout.post_validation;
   options.bucket_elements = 500;
   return options;
 }

@@ -66,6 +66,7 @@ inline RandomCase random_case(std::uint32_t seed) {
     } catch (const schedules::ScheduleError&) {
       continue;  // the kind cannot have this many micro-batches
     }
+    layout.post_validation = between(0, 1) == 1;
     return {task, layout};
   }
 }
