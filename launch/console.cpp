@@ -77,7 +77,6 @@ std::string step_json(const runtime::StepRecord& record, const Scale& scale) {
       {"peak_memory_bytes", record.memory.total.peak},
       {"data_seconds", record.result.data_seconds},
       {"skipped", record.skipped_steps},
-      {"taken_back", record.result.taken_back},
   };
   return line.dump();
 }
