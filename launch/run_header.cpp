@@ -92,14 +92,12 @@ Persistent persistent(const runtime::TrainerOptions& options) {
   const auto count = static_cast<double>(*std::ranges::max_element(counts));
   const double width = static_cast<double>(kernels::size_of(options.compute));
   const int replicas = options.data_parallel.zero_stage == 1 ? options.mesh.size(Axis::data) : 1;
-  const bool master = options.compute != kernels::Dtype::f32;
+  const double state = options.compute == kernels::Dtype::f32 ? 8 : 12;  // moments, master weights
+  // A copy of all that an update changes.
+  const double kept = options.post_validation ? state + width : 0;
   return {.parameters = count * width,
           .gradients = count * 4,
-          // Post-validation keeps a copy of all that an update changes.
-          .optimizer =
-              count *
-              ((master ? 12 : 8) + (options.post_validation ? 8 + width + (master ? 4 : 0) : 0)) /
-              replicas};
+          .optimizer = count * (state + kept) / replicas};
 }
 
 std::string memory_text(const runtime::TrainerOptions& options) {

@@ -21,15 +21,20 @@ double target_count(const Batches& batches) {
 // Before any work is enqueued, so that a failure to read leaves nothing half done. Between the ends
 // of a pipeline nobody reads tokens.
 std::vector<HostBatch> read_all(const RankModel& model, const Batches& batches,
-                                std::int64_t first_sample, double& seconds) {
-  const auto start = std::chrono::steady_clock::now();
+                                std::int64_t first_sample) {
   std::vector<HostBatch> samples(static_cast<std::size_t>(batches.split().micro_batches()));
   if (!model.has_end()) return samples;
   for (std::size_t i = 0; i < samples.size(); ++i) {
     samples[i] = batches.read(first_sample, static_cast<std::int64_t>(i));
   }
-  seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return samples;
+}
+
+auto timed(double& seconds, const auto& work) {
+  const auto start = std::chrono::steady_clock::now();
+  auto result = work();
+  seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
 }
 
 }  // namespace
@@ -44,7 +49,8 @@ TrainingStep::Started::Started(const Parts& parts, const Batches& from, std::int
     : batches(from),
       first_sample(first),
       loss_scale(scale),
-      loaded(parts.backend, parts.compute, read_all(parts.model, from, first, data_seconds),
+      loaded(parts.backend, parts.compute,
+             timed(data_seconds, [&] { return read_all(parts.model, from, first); }),
              scale / target_count(from)),
       passes(parts.compute, parts.model, parts.data_parallel, loaded) {}
 
@@ -110,6 +116,8 @@ StepResult TrainingStep::settle() {
 
 void TrainingStep::abandon() {
   if (started_->begun) parts_.training.abandon();
+  // Samples are on their way to the device.
+  parts_.compute.synchronize();
   started_.reset();
 }
 
@@ -132,9 +140,8 @@ void TrainingStep::update(const Last& last, double clip) {
 }
 
 double TrainingStep::evaluate(const Batches& batches, std::int64_t first_sample) {
-  double data_seconds = 0;
   const LoadedBatches loaded(parts_.backend, parts_.compute,
-                             read_all(parts_.model, batches, first_sample, data_seconds), 1);
+                             read_all(parts_.model, batches, first_sample), 1);
   EvaluationPasses passes(parts_.compute, parts_.model, parts_.data_parallel, loaded);
   parts_.evaluation.run(passes);
   parts_.evaluation.check_messages();
