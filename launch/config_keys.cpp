@@ -238,8 +238,7 @@ std::vector<Key> optimizer_keys() {
                "1: optimizer state is shared over the replicas; 0: every replica has all of it"},
               at(section, &O::zero_stage), 0, 1),
       boolean({"optimizer.post_validation", "",
-               "pipeline ranks update when they know their own gradients and begin the next step; "
-               "taken back if those of all then need clipping"},
+               "ranks begin the next step before they know all gradients; taken back if wrong"},
               at(section, &O::post_validation)),
   };
 }
