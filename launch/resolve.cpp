@@ -165,7 +165,8 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
                            .total_steps = config.train.steps,
                            .decay_fraction = config.optimizer.decay_fraction};
   options.clip_norm = config.optimizer.clip_grad_norm;
-  options.post_validation = config.optimizer.post_validation;
+  // One stage knows all gradients.
+  options.post_validation = config.optimizer.post_validation && config.parallel.pipeline > 1;
   if (config.precision.compute == Compute::fp16) {
     options.loss_scale = optim::LossScale::dynamic(config.precision.initial_loss_scale,
                                                    config.precision.loss_scale_window);

@@ -42,6 +42,13 @@ TEST_F(ResolvePipelineTest, GoesByTheCostsItIsGiven) {
   EXPECT_EQ(options.stages.back().count, 6);
 }
 
+TEST_F(ResolvePipelineTest, ValidatesLaterOnlyWhereThereAreSeveralStages) {
+  const std::string key = "optimizer.post_validation=true";
+  EXPECT_FALSE(resolved(kSmallRun, {key}, 1).options.post_validation);
+  EXPECT_TRUE(resolved(kSmallRun, {key, "parallel.pipeline=2"}, 2).options.post_validation);
+  EXPECT_FALSE(resolved(kSmallRun, {"parallel.pipeline=2"}, 2).options.post_validation);
+}
+
 TEST_F(ResolvePipelineTest, TakesLayersAsListed) {
   const std::vector<std::string> settings{"model.num_hidden_layers=5", "parallel.pipeline=2",
                                           "schedule.split=[1, 4]"};
