@@ -42,13 +42,6 @@ class RandomTokens {
   std::filesystem::path folder_;
 };
 
-// What the kind takes, or two if there are layers enough, as in training.
-int virtual_stages_of(const StepOptions& options) {
-  const int fixed = schedules::kind_named(options.schedule).virtual_stages;
-  if (fixed > 0) return fixed;
-  return options.model.num_hidden_layers >= 2 * options.pipeline ? 2 : 1;
-}
-
 }  // namespace
 
 StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world,
@@ -73,7 +66,9 @@ StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world,
   request.kind = options.schedule;
   request.shape = {.ranks = options.pipeline,
                    .micro_batches = static_cast<int>(options.micro_batches),
-                   .virtual_stages = virtual_stages_of(options)};
+                   .virtual_stages = schedules::usual_virtual_stages(
+                       schedules::kind_named(options.schedule), options.pipeline,
+                       options.model.num_hidden_layers)};
   training.schedule = schedules::make_schedule(request);
   training.costs = runtime::pass_flops(options.model, options.sequence_length);
   training.stages = models::split_layers(options.model, training.schedule.placement.stages,

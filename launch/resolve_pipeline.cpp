@@ -40,14 +40,6 @@ std::vector<std::string> broken_rules(const models::Shape& shape, const TrainSec
   return broken;
 }
 
-// What the user says, what the kind takes, or two if there are layers enough.
-int virtual_stages_of(const ScheduleSection& section, const schedules::Kind& kind, int ranks,
-                      std::int64_t layers) {
-  if (section.virtual_stages) return static_cast<int>(*section.virtual_stages);
-  if (kind.virtual_stages > 0) return kind.virtual_stages;
-  return layers >= 2 * ranks ? 2 : 1;
-}
-
 class PipelineResolver {
  public:
   PipelineResolver(LoadedConfig& loaded, runtime::TrainerOptions& options)
@@ -97,8 +89,8 @@ class PipelineResolver {
           "keeps two copies of the parameters, which training does not support; dualpipe-v is the "
           "same with one");
     }
-    const int virtual_stages =
-        virtual_stages_of(section_, kind, ranks_, options_.model.num_hidden_layers);
+    const auto virtual_stages = static_cast<int>(section_.virtual_stages.value_or(
+        schedules::usual_virtual_stages(kind, ranks_, options_.model.num_hidden_layers)));
     if (!split(ranks_ * virtual_stages) || micro_batches_ == 0) return;
     schedules::Request request;
     request.kind = section_.kind;

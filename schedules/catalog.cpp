@@ -289,6 +289,11 @@ const std::vector<Kind>& kinds() {
 
 const Kind& kind_named(std::string_view name) { return entry_named(name).kind; }
 
+int usual_virtual_stages(const Kind& kind, int ranks, std::int64_t layers) {
+  if (kind.virtual_stages > 0) return kind.virtual_stages;
+  return layers >= 2 * ranks ? 2 : 1;
+}
+
 Costs costs_of(const Request& request, const Placement& placement) {
   if (request.stage_costs.empty()) {
     return Costs::even(placement, request.cost, request.communication);

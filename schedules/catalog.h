@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,6 +25,9 @@ const std::vector<Kind>& kinds();
 
 // Throws ScheduleError with the names there are.
 const Kind& kind_named(std::string_view name);
+
+// Stages per rank where nobody says: what the kind takes, or two if there are layers enough.
+int usual_virtual_stages(const Kind& kind, int ranks, std::int64_t layers);
 
 // What is asked of a kind.
 struct Request {
