@@ -9,6 +9,9 @@ find_package(CLI11 REQUIRED CONFIG)
 find_package(nlohmann_json 3.11 REQUIRED CONFIG)
 find_package(tomlplusplus REQUIRED CONFIG)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+# The serial build: it is thread-safe, the parallel one is not.
+pkg_check_modules(HDF5 REQUIRED IMPORTED_TARGET hdf5-serial>=1.10.8)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash>=0.8)
 pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
 
 # Debian's dnnl-config.cmake requires OpenCL headers that nothing here uses.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <stdexcept>
 #include <string>
 
@@ -58,20 +57,44 @@ Sampler::Sampler(Sampling choices)
     : choices_(std::move(choices)), blend_(weights_of(choices_.sources)) {
   expects(choices_.sequence_length > 0, "a sample has at least one token to predict");
   Sampling::Start& start = choices_.start;
-  expects(start.samples >= 0 && start.consumed.size() <= choices_.sources.size(),
+  expects(start.samples >= 0 && start.positions.size() <= choices_.sources.size(),
           "a stream goes on with the sources it had, and perhaps more");
-  start.consumed.resize(choices_.sources.size());
-  for (const Source& source : choices_.sources) {
+  start.positions.resize(choices_.sources.size());
+  for (std::size_t i = 0; i < choices_.sources.size(); ++i) {
+    const Source& source = choices_.sources[i];
     chunks_.push_back(chunks_of(source, choices_.sequence_length));
+    Position& position = start.positions[i];
+    if (position.chunk_tokens == 0) position.chunk_tokens = choices_.sequence_length;
+    const std::int64_t tokens = chunks_of(source, position.chunk_tokens) * position.chunk_tokens;
+    expects(position.samples >= 0 && position.epoch >= 0 && position.epoch_tokens >= 0 &&
+                position.epoch_tokens <= tokens,
+            "a position inside its epoch");
   }
 }
 
 void Sampler::sample(std::int64_t index, std::span<std::int32_t> out) const {
   expects(std::cmp_equal(out.size(), choices_.sequence_length + 1),
           "a sample has sequence_length + 1 tokens");
-  const Place at = place(index);
-  const TokenFile& file = *choices_.sources[at.source].file;
-  const std::int64_t first = first_token(at);
+  const auto [source, local] = place(index);
+  Cut at = cut(source, local);
+  // The tokens, and the one that follows the last of them in its file.
+  std::size_t filled = 0;
+  const auto length = static_cast<std::size_t>(choices_.sequence_length);
+  while (filled < length) {
+    const std::int64_t inside = at.token % at.chunk_tokens;
+    const std::int64_t first = chunk_at(source, at) * at.chunk_tokens + inside;
+    const std::size_t count =
+        std::min(static_cast<std::size_t>(at.chunk_tokens - inside), length - filled);
+    const bool last = filled + count == length;
+    read(source, choices_.sources[source].first_token + first,
+         out.subspan(filled, count + (last ? 1 : 0)));
+    filled += count;
+    at.token += static_cast<std::int64_t>(count);
+  }
+}
+
+void Sampler::read(std::size_t source, std::int64_t first, std::span<std::int32_t> out) const {
+  const TokenFile& file = *choices_.sources[source].file;
   file.read(first, out);
   if (choices_.vocab_size > 0) check_ids(file, first, out, choices_.vocab_size);
 }
@@ -79,25 +102,61 @@ void Sampler::sample(std::int64_t index, std::span<std::int32_t> out) const {
 Place Sampler::place(std::int64_t index) const {
   expect_from_start(index);
   Place place = blend_.place(index - choices_.start.samples);
-  place.local += choices_.start.consumed[place.source];
+  place.local += choices_.start.positions[place.source].samples;
   return place;
 }
 
-std::vector<std::int64_t> Sampler::consumed(std::int64_t samples) const {
+std::vector<Position> Sampler::positions(std::int64_t samples) const {
   expect_from_start(samples);
-  std::vector<std::int64_t> counts = blend_.counts(samples - choices_.start.samples);
-  std::ranges::transform(counts, choices_.start.consumed, counts.begin(), std::plus<>());
-  return counts;
+  const std::vector<std::int64_t> counts = blend_.counts(samples - choices_.start.samples);
+  std::vector<Position> positions = choices_.start.positions;
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    Position& position = positions[i];
+    if (counts[i] <= left_in_epoch(i)) {
+      position.epoch_tokens += counts[i] * choices_.sequence_length;
+    } else {
+      const Cut next = cut(i, position.samples + counts[i]);
+      position.epoch = next.epoch;
+      position.chunk_tokens = next.chunk_tokens;
+      position.epoch_tokens = next.token;
+    }
+    position.samples += counts[i];
+  }
+  return positions;
 }
 
-std::int64_t Sampler::first_token(const Place& place) const {
-  const std::int64_t chunks = chunks_[place.source];
-  std::int64_t chunk = place.local % chunks;
-  if (choices_.shuffle) {
-    const std::uint64_t seed = mix(choices_.seed, place.source);
-    chunk = Permutation(chunks, seed, place.local / chunks)(chunk);
+// Whole samples that the epoch of the start still has. What is left after them is not used, as at
+// the end of every epoch.
+std::int64_t Sampler::left_in_epoch(std::size_t source) const {
+  const Position& start = choices_.start.positions[source];
+  const std::int64_t tokens =
+      chunks_of(choices_.sources[source], start.chunk_tokens) * start.chunk_tokens;
+  return (tokens - start.epoch_tokens) / choices_.sequence_length;
+}
+
+Sampler::Cut Sampler::cut(std::size_t source, std::int64_t local) const {
+  const Position& start = choices_.start.positions[source];
+  const std::int64_t length = choices_.sequence_length;
+  const std::int64_t since = local - start.samples;
+  const std::int64_t left = left_in_epoch(source);
+  if (since < left) {
+    return {.epoch = start.epoch,
+            .chunk_tokens = start.chunk_tokens,
+            .token = start.epoch_tokens + since * length};
   }
-  return choices_.sources[place.source].first_token + chunk * choices_.sequence_length;
+  return {.epoch = start.epoch + 1 + (since - left) / chunks_[source],
+          .chunk_tokens = length,
+          .token = (since - left) % chunks_[source] * length};
+}
+
+// Which chunk comes at a place in the order of an epoch.
+std::int64_t Sampler::chunk_at(std::size_t source, const Cut& cut) const {
+  const std::int64_t number = cut.token / cut.chunk_tokens;
+  if (!choices_.shuffle) return number;
+  const Source& from = choices_.sources[source];
+  const auto stream = from.stream.value_or(static_cast<std::int64_t>(source));
+  const std::uint64_t seed = mix(choices_.seed, static_cast<std::uint64_t>(stream));
+  return Permutation(chunks_of(from, cut.chunk_tokens), seed, cut.epoch)(number);
 }
 
 void Sampler::expect_from_start(std::int64_t samples) const {

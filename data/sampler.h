@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -26,15 +27,29 @@ struct Source {
   double weight = 1;
   std::int64_t first_token = 0;
   std::int64_t last_token = 0;
+  // Names its order of samples, which stays the same when sources come and go. Nothing: its place
+  // among the sources.
+  std::optional<std::int64_t> stream = std::nullopt;
+};
+
+// How far the samples of a source have come.
+struct Position {
+  std::int64_t samples = 0;  // given so far
+  std::int64_t epoch = 0;
+  std::int64_t chunk_tokens = 0;  // that this epoch is cut into; 0: as many as a sample has
+  std::int64_t epoch_tokens = 0;  // of this epoch, given so far
+
+  bool operator==(const Position&) const = default;
 };
 
 // The choices that say which tokens are sample number n.
 struct Sampling {
-  // Where a stream of samples goes on after its weights were changed, or after sources were
-  // added at the end. A source that is missing in `consumed` has given no samples yet.
+  // Where a stream of samples goes on after its weights, its sources or the length of a sample were
+  // changed.
   struct Start {
     std::int64_t samples = 0;
-    std::vector<std::int64_t> consumed = {};  // samples of each source
+    // Of each source. Those that are missing at the end have given no samples yet.
+    std::vector<Position> positions = {};
   };
 
   std::vector<Source> sources;
@@ -52,6 +67,10 @@ struct Sampling {
 // Documents are packed: the stream of a source is cut into chunks of `sequence_length` + 1
 // tokens, of which the last is the first of the next chunk. Every epoch of a source gives
 // each chunk once, in an order of its own; epochs of sources are not aligned.
+//
+// When a stream goes on with samples of another length, the epoch that a source is in keeps the
+// chunks it was cut into: samples are what follows in their order, cut or joined to the new
+// length, so that no token is left out and none comes twice. The next epoch is cut anew.
 class Sampler {
  public:
   // Throws DataError{corrupt} for a source too short for one sample, and
@@ -67,15 +86,25 @@ class Sampler {
   // Which source gives sample `index`, and which of that source's samples it is.
   Place place(std::int64_t index) const;
 
-  // How many samples each source has given after `samples` samples of the whole stream, those
-  // before the start included. This is what Start needs to go on from there.
-  std::vector<std::int64_t> consumed(std::int64_t samples) const;
+  // How far each source has come after `samples` samples of the whole stream, those before the
+  // start included. This is what Start needs to go on from there.
+  std::vector<Position> positions(std::int64_t samples) const;
+
+  const std::vector<Source>& sources() const { return choices_.sources; }
 
   // Chunks of a source; the tokens left over at its end are not used.
   std::int64_t samples_per_epoch(std::size_t source) const { return chunks_.at(source); }
 
  private:
-  std::int64_t first_token(const Place& place) const;
+  // Where a sample of a source begins: an epoch, how it is cut, and tokens of its order.
+  struct Cut {
+    std::int64_t epoch, chunk_tokens, token;
+  };
+
+  Cut cut(std::size_t source, std::int64_t local) const;
+  std::int64_t left_in_epoch(std::size_t source) const;
+  std::int64_t chunk_at(std::size_t source, const Cut& cut) const;
+  void read(std::size_t source, std::int64_t first, std::span<std::int32_t> out) const;
   void expect_from_start(std::int64_t samples) const;
 
   Sampling choices_;

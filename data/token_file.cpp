@@ -1,6 +1,7 @@
 #include "data/token_file.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <stdexcept>
 #include <system_error>
@@ -10,6 +11,7 @@
 #include "data/error.h"
 #include "data/llmc_file.h"
 #include "data/megatron_file.h"
+#include "data/permutation.h"
 
 namespace trireme::data {
 namespace {
@@ -72,6 +74,25 @@ void TokenFile::read(std::int64_t first, std::span<std::int32_t> out) const {
                                         std::to_string(first + static_cast<std::int64_t>(copied)) +
                                         " is not an id: negative or above 2147483647");
   }
+}
+
+std::string TokenFile::fingerprint() const {
+  constexpr std::int64_t kPlaces = 64, kBytes = 4096;
+  const auto all = stream_.file.bytes().subspan(static_cast<std::size_t>(stream_.offset));
+  const auto size = static_cast<std::int64_t>(all.size());
+  std::uint64_t sum = mix(static_cast<std::uint64_t>(tokens()), 0);
+  for (std::int64_t place = 0; place < kPlaces; ++place) {
+    const std::int64_t last = std::max<std::int64_t>(0, size - kBytes);
+    const auto first = static_cast<std::size_t>(last * place / (kPlaces - 1));
+    for (const std::byte byte :
+         all.subspan(first, static_cast<std::size_t>(std::min(size, kBytes)))) {
+      sum = (sum ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3u;  // FNV-1a
+    }
+    sum = mix(sum, static_cast<std::uint64_t>(place));
+  }
+  char digits[17];
+  std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(sum));
+  return digits;
 }
 
 std::shared_ptr<const TokenFile> open_token_file(const std::string& path) {

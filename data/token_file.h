@@ -30,6 +30,10 @@ class TokenFile {
   // and DataError, naming the position, for a token that is no id: negative or above 2^31 - 1.
   void read(std::int64_t first, std::span<std::int32_t> out) const;
 
+  // 16 digits that tell files apart: of the number of tokens, and of those at 64 places spread over
+  // the stream. Reads at most 256 KiB.
+  std::string fingerprint() const;
+
   // 0 if the format does not say where documents start.
   virtual std::int64_t documents() const = 0;
 

@@ -6,20 +6,23 @@ set(schedules_may_include schedules)
 set(models_may_include models)
 set(data_may_include data)
 set(optim_may_include optim kernels)
-set(runtime_may_include runtime optim data models schedules kernels)
-set(bench_may_include bench runtime optim data models schedules kernels)
-set(launch_may_include launch bench runtime optim data models schedules kernels)
+set(checkpoints_may_include checkpoints models kernels)
+set(runtime_may_include runtime checkpoints optim data models schedules kernels)
+set(bench_may_include bench runtime checkpoints optim data models schedules kernels)
+set(launch_may_include launch bench runtime checkpoints optim data models schedules kernels)
 
 # door(<header regex> <file regex>): only these files may include it.
 set(doors
   "mpi\\.h" "^(runtime/comm/mpi_communicator|launch/mpi_job)\\.cpp$"
   "spdlog/.*" "^(kernels/log\\.h|launch/commands/train\\.cpp|launch/version\\.cpp\\.in)$"
+  "hdf5\\.h" "^checkpoints/hdf5_(memory\\.h|memory\\.cpp|image\\.cpp)$"
+  "xxhash\\.h" "^checkpoints/digest\\.cpp$"
   "oneapi/.*" "^kernels/cpu/matmul\\.cpp$"
   "toml\\+\\+/.*" "^launch/[a-z_]*\\.(cpp|h)$"
   "CLI/.*" "^launch/(main|commands/[a-z_]*)\\.cpp$"
   "cuda.*|cublas.*|cudnn.*|nccl\\.h" "^(kernels/cuda/.*|runtime/comm/nccl_communicator\\.cpp)$")
 
-foreach(folder kernels schedules models data optim runtime bench launch)
+foreach(folder kernels schedules models data optim checkpoints runtime bench launch)
   file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/${folder}/*.h ${ROOT}/${folder}/*.cpp ${ROOT}/${folder}/*.cu)
   foreach(file ${files})
     file(STRINGS ${ROOT}/${file} includes REGEX "^#include")

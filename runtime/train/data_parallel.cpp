@@ -252,6 +252,44 @@ void DataParallel::roll_back() {
   }
 }
 
+std::vector<DataParallel::Share> DataParallel::updated_shares() const {
+  std::vector<Share> shares;
+  for (std::size_t b = 0; b < buckets_.size(); ++b) {
+    const Bucket& bucket = buckets_[b];
+    const std::int64_t count = bucket.owned_values.columns;
+    shares.push_back({.bucket = static_cast<int>(b),
+                      .first = sharded() ? count * groups_.data->rank() : 0,
+                      .count = count,
+                      .master = bucket.optimizer->master(),
+                      .first_moment = bucket.optimizer->first_moment(),
+                      .second_moment = bucket.optimizer->second_moment()});
+  }
+  return shares;
+}
+
+std::vector<DataParallel::Share> DataParallel::saved_shares() const {
+  std::vector<Share> shares = updated_shares();
+  if (sharded()) return shares;
+  for (Share& share : shares) {
+    share.count /= groups_.data->size();
+    share.first = share.count * groups_.data->rank();
+    for (View* view : {&share.master, &share.first_moment, &share.second_moment}) {
+      *view = view->column_range(share.first, share.count);
+    }
+  }
+  return shares;
+}
+
+void DataParallel::adopt_master_weights() {
+  for (Bucket& bucket : buckets_) {
+    const View master = bucket.optimizer->master();
+    if (master.data != bucket.owned_values.data) {
+      backend_.run(compute_, kernels::Convert{.x = master, .out = bucket.owned_values});
+    }
+    gather(bucket);
+  }
+}
+
 void DataParallel::gather(Bucket& bucket) {
   if (!sharded()) return;
   communication_->wait_for(compute_);

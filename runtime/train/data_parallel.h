@@ -86,6 +86,19 @@ class DataParallel {
   // Takes it back, to the bit.
   void roll_back();
 
+  // A part of a bucket with its optimizer state, (1, count) each.
+  struct Share {
+    int bucket = 0;
+    std::int64_t first = 0, count = 0;  // elements of the bucket
+    kernels::View master, first_moment, second_moment;
+  };
+  // What this rank updates, and so has to be given when a run goes on.
+  std::vector<Share> updated_shares() const;
+  // What this rank saves: one part of each bucket for every replica, whatever the ZeRO stage.
+  std::vector<Share> saved_shares() const;
+  // Somebody has set the master weights, on `compute`: makes the parameters everywhere follow.
+  void adopt_master_weights();
+
   // Makes the sums of the last step's gradients whole on every rank of the group. Collective;
   // blocks.
   void gather_gradients();

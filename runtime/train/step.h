@@ -67,6 +67,12 @@ class TrainingStep {
 
   // Updates made so far: steps that were not skipped.
   std::int64_t updates() const { return updates_; }
+  const optim::LossScale& loss_scale() const { return options_.loss_scale; }
+  // Between steps: goes on from these.
+  void go_on(std::int64_t updates, const optim::LossScale& scale) {
+    updates_ = updates;
+    options_.loss_scale = scale;
+  }
 
  private:
   struct Started {

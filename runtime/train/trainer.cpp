@@ -59,6 +59,7 @@ void Trainer::build(std::map<int, models::LayerRange> stages) {
       make_parameter_groups(mesh_, static_cast<int>(options_.model.num_key_value_heads), has_end),
       data_parallel);
   data_parallel_->initialize(options_.seed);
+  state_ = std::make_unique<RankState>(backend_, *compute_, *buffers_, *data_parallel_);
   const std::int64_t tokens = options_.micro_batch * options_.sequence_length;
   const Executor::MessageFormat message{
       .shape = {model_->ranks().local_tokens(tokens), options_.model.hidden_size},
@@ -80,6 +81,13 @@ void Trainer::build(std::map<int, models::LayerRange> stages) {
                           .post_validation = options_.post_validation});
 }
 
+void Trainer::go_on(const Progress& progress) {
+  progress_ = progress;
+  optim::LossScale scale = options_.loss_scale;
+  scale.go_on(progress.loss_scale, progress.loss_scale_good_steps);
+  step_->go_on(progress.updates, scale);
+}
+
 Outcome Trainer::run(const TrainerObserver& observer, const std::atomic<bool>& stop) {
   const Outcome outcome = run_steps(observer, stop);
   // However it ended, the parameters are those of the last update everywhere.
@@ -97,8 +105,8 @@ Outcome Trainer::run_steps(const TrainerObserver& observer, const std::atomic<bo
     is_settled = true;
     return ended;
   };
-  for (std::int64_t step = 1; step <= options_.steps; ++step) {
-    step_->start(train_, (step - 1) * options_.global_batch);
+  for (std::int64_t step = progress_.step + 1; step <= options_.steps; ++step) {
+    step_->start(train_, progress_.samples + (is_settled ? 0 : options_.global_batch));
     if (!is_settled) {
       if (const auto ended = settle_now()) {
         step_->abandon();
@@ -110,12 +118,12 @@ Outcome Trainer::run_steps(const TrainerObserver& observer, const std::atomic<bo
     step_->finish(record.learning_rate, stop);
     is_settled = false;
     const bool evaluates = evaluates_after(step);
-    if (step_->is_open() && !evaluates && step < options_.steps) continue;
+    const bool saves = observer.checkpoint && saves_after(step);
+    if (step_->is_open() && !evaluates && !saves && step < options_.steps) continue;
     if (const auto ended = settle_now()) return *ended;
-    if (evaluates) {
-      evaluate(step, observer);
-      start = std::chrono::steady_clock::now();
-    }
+    if (saves) observer.checkpoint();
+    if (evaluates) evaluate(step, observer);
+    if (saves || evaluates) start = std::chrono::steady_clock::now();
   }
   return Outcome::finished;
 }
@@ -124,11 +132,17 @@ std::optional<Outcome> Trainer::settle(StepRecord& record, const TrainerObserver
                                        std::chrono::steady_clock::time_point start) {
   record.result = step_->settle();
   record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  record.skipped_steps += record.result.skipped;
+  progress_.step = record.step;
+  progress_.samples += options_.global_batch;
+  progress_.updates = step_->updates();
+  progress_.skipped_steps += record.result.skipped;
+  progress_.skipped_in_a_row = record.result.skipped ? progress_.skipped_in_a_row + 1 : 0;
+  progress_.loss_scale = step_->loss_scale().value();
+  progress_.loss_scale_good_steps = step_->loss_scale().good_steps();
+  record.skipped_steps = progress_.skipped_steps;
   record.memory = backend_.memory();
   observer.step(record);
-  skipped_in_a_row_ = record.result.skipped ? skipped_in_a_row_ + 1 : 0;
-  if (skipped_in_a_row_ > options_.max_skipped_steps) return Outcome::diverged;
+  if (progress_.skipped_in_a_row > options_.max_skipped_steps) return Outcome::diverged;
   if (record.result.stop) return Outcome::stopped;
   return std::nullopt;
 }
@@ -136,6 +150,11 @@ std::optional<Outcome> Trainer::settle(StepRecord& record, const TrainerObserver
 bool Trainer::evaluates_after(std::int64_t step) const {
   return validation_ && options_.eval_interval > 0 &&
          (step == options_.steps || step % options_.eval_interval == 0);
+}
+
+bool Trainer::saves_after(std::int64_t step) const {
+  return options_.checkpoint_interval > 0 &&
+         (step == options_.steps || step % options_.checkpoint_interval == 0);
 }
 
 BatchSplit Trainer::split() const {

@@ -12,6 +12,8 @@
 #include "optim/learning_rate.h"
 #include "runtime/comm/mesh.h"
 #include "runtime/train/pass_costs.h"
+#include "runtime/train/progress.h"
+#include "runtime/train/rank_state.h"
 #include "runtime/train/step.h"
 
 namespace trireme::runtime {
@@ -34,6 +36,7 @@ struct TrainerOptions {
   std::int64_t eval_interval = 0;  // steps; 0: never
   std::int64_t eval_batches = 1;   // global batches of an evaluation
   std::int64_t max_skipped_steps = 20;
+  std::int64_t checkpoint_interval = 0;  // steps; 0: never
   std::uint64_t seed = 0;
   optim::LearningRate learning_rate;
   double clip_norm = 1;
@@ -57,6 +60,8 @@ struct StepRecord {
 struct TrainerObserver {
   std::function<void(const StepRecord&)> step;
   std::function<void(std::int64_t step, double loss)> evaluation;
+  // A checkpoint is due, and nothing is under way. Not called if nothing.
+  std::function<void()> checkpoint = {};
 };
 
 enum class Outcome { finished, stopped, diverged };
@@ -67,6 +72,15 @@ class Trainer {
   // Collective over `world`. `validation` may be nothing. All are borrowed.
   Trainer(kernels::Backend& backend, Communicator& world, const data::Sampler& train,
           const data::Sampler* validation, TrainerOptions options);
+
+  // How far it has come, between steps.
+  const Progress& progress() const { return progress_; }
+  // Goes on from there: what has been loaded into state() belongs to it.
+  void go_on(const Progress& progress);
+
+  // What this rank writes into checkpoints and reads from them.
+  RankState& state() { return *state_; }
+  kernels::Stream& compute() { return *compute_; }
 
   // Trains until the last step, until some rank's `stop` is set, or until too many steps in a row
   // had to be skipped. Collective.
@@ -83,6 +97,7 @@ class Trainer {
   void build(std::map<int, models::LayerRange> stages);
   Outcome run_steps(const TrainerObserver& observer, const std::atomic<bool>& stop);
   bool evaluates_after(std::int64_t step) const;
+  bool saves_after(std::int64_t step) const;
   // Completes the record of the last finished step and shows it. Returns how the run ends with it,
   // if it does.
   std::optional<Outcome> settle(StepRecord& record, const TrainerObserver& observer,
@@ -95,12 +110,13 @@ class Trainer {
   std::unique_ptr<kernels::Stream> compute_;
   std::unique_ptr<ParameterBuffers> buffers_;
   std::unique_ptr<DataParallel> data_parallel_;
+  std::unique_ptr<RankState> state_;
   std::unique_ptr<RankModel> model_;
   std::unique_ptr<Executor> training_, evaluation_;
   std::unique_ptr<TrainingStep> step_;
   Batches train_;
   std::optional<Batches> validation_;
-  std::int64_t skipped_in_a_row_ = 0;
+  Progress progress_;
 };
 
 }  // namespace trireme::runtime

@@ -111,7 +111,8 @@ TEST_F(SamplerTest, CountsWhatEverySourceGave) {
   const Sampler sampler({.sources = {whole(a, 1), whole(b, 2.5)}, .sequence_length = 3});
   std::vector<std::int64_t> counts(2);
   for (std::int64_t i = 0; i < 500; ++i) {
-    ASSERT_EQ(sampler.consumed(i), counts);
+    const auto positions = sampler.positions(i);
+    for (std::size_t s = 0; s < counts.size(); ++s) ASSERT_EQ(positions[s].samples, counts[s]);
     ++counts[sample(sampler, i).front() < 1000 ? 0 : 1];
   }
 }
@@ -130,7 +131,7 @@ TEST_F(SamplerTest, ChangesWeightsAndAddsSourcesWithoutRepeatingOrSkipping) {
       locals[place.source].push_back(place.local);
       given.insert(sample(sampler, i).front());
     }
-    choices.start = {.samples = last, .consumed = sampler.consumed(last)};
+    choices.start = {.samples = last, .positions = sampler.positions(last)};
   };
   run(0, 333);
   choices.sources[0].weight = 10;
@@ -145,7 +146,8 @@ TEST_F(SamplerTest, ChangesWeightsAndAddsSourcesWithoutRepeatingOrSkipping) {
   }
   // Every source is still in its first epoch, so no chunk may have come twice.
   for (const std::int32_t start : given) ASSERT_EQ(given.count(start), 1);
-  EXPECT_EQ(choices.start.consumed[0] + choices.start.consumed[1] + choices.start.consumed[2],
+  EXPECT_EQ(choices.start.positions[0].samples + choices.start.positions[1].samples +
+                choices.start.positions[2].samples,
             1000);
 }
 
@@ -153,12 +155,67 @@ TEST_F(SamplerTest, ResumesWhereItStoppedWhenNothingChanges) {
   const auto file = stream("a", 0, {3000});
   Sampling choices{.sources = {whole(file, 1)}, .sequence_length = 4};
   const Sampler before(choices);
-  choices.start = {.samples = 700, .consumed = before.consumed(700)};
+  choices.start = {.samples = 700, .positions = before.positions(700)};
   const Sampler after(choices);
   for (std::int64_t i = 700; i < 1600; ++i) ASSERT_EQ(sample(before, i), sample(after, i));
-  EXPECT_EQ(before.consumed(1600), after.consumed(1600));
+  EXPECT_EQ(before.positions(1600), after.positions(1600));
   EXPECT_THROW(sample(after, 699), std::invalid_argument);
-  EXPECT_THROW(after.consumed(699), std::invalid_argument);
+  EXPECT_THROW(after.positions(699), std::invalid_argument);
+}
+
+// Longer, shorter, back again, over several epochs: in each of them every token of every chunk
+// comes once, but for the tail that is too short for a sample.
+TEST_F(SamplerTest, ChangesTheLengthOfASampleWithoutRepeatingOrSkipping) {
+  const auto file = stream("a", 0, {2401});
+  Sampling choices{.sources = {whole(file, 1)}, .sequence_length = 8, .seed = 5};
+  std::vector<std::int32_t> epoch;
+  const auto run = [&](std::int64_t length, std::int64_t count) {
+    choices.sequence_length = length;
+    const Sampler sampler(choices);
+    const std::int64_t first = choices.start.samples;
+    for (std::int64_t i = first; i < first + count; ++i) {
+      const auto tokens = sample(sampler, i);
+      // Inside a chunk, tokens follow each other.
+      for (std::size_t t = 1; t < tokens.size(); ++t) {
+        if (t % 4 == 0) continue;
+        ASSERT_EQ(tokens[t], tokens[t - 1] + 1);
+      }
+      epoch.insert(epoch.end(), tokens.begin(), tokens.end() - 1);
+    }
+    choices.start = {.samples = first + count, .positions = sampler.positions(first + count)};
+  };
+  const auto expect_whole_epoch = [&] {
+    std::ranges::sort(epoch);
+    ASSERT_EQ(epoch.size(), 2400u);
+    for (std::size_t i = 0; i < epoch.size(); ++i) ASSERT_EQ(epoch[i], static_cast<int>(i));
+    epoch.clear();
+  };
+  run(8, 100);
+  run(4, 100);  // cut
+  run(40, 10);  // joined
+  run(8, 100);
+  expect_whole_epoch();
+  run(16, 150);  // cut anew
+  expect_whole_epoch();
+  run(16, 3);
+  EXPECT_EQ(choices.start.positions[0].chunk_tokens, 16);
+}
+
+TEST_F(SamplerTest, KeepsTheOrderOfAStreamWhenOthersComeBeforeIt) {
+  const auto a = stream("a", 0, {401});
+  const auto b = stream("b", 1000, {401});
+  Source moved = whole(a, 1);
+  moved.stream = 0;
+  Source added = whole(b, 1);
+  added.stream = 7;
+  const Sampler alone({.sources = {whole(a, 1)}, .sequence_length = 4, .seed = 5});
+  const Sampler both({.sources = {added, moved}, .sequence_length = 4, .seed = 5});
+  std::int64_t next = 0;
+  for (std::int64_t i = 0; i < 100; ++i) {
+    if (both.place(i).source != 1) continue;
+    ASSERT_EQ(sample(both, i), sample(alone, next++));
+  }
+  EXPECT_EQ(next, 50);
 }
 
 TEST_F(SamplerTest, RefusesASourceTooShortForOneSample) {
@@ -186,7 +243,7 @@ TEST_F(SamplerTest, RefusesChoicesThatMakeNoSense) {
   refuses({.sources = {{.file = file, .first_token = 0, .last_token = 101}}, .sequence_length = 4});
   refuses({.sources = {{.file = file, .first_token = 9, .last_token = 3}}, .sequence_length = 4});
   refuses({.sources = {{.file = nullptr, .last_token = 3}}, .sequence_length = 4});
-  refuses({.sources = {whole(file, 1)}, .sequence_length = 4, .start = {.consumed = {1, 2}}});
+  refuses({.sources = {whole(file, 1)}, .sequence_length = 4, .start = {.positions = {{}, {}}}});
   const Sampler sampler({.sources = {whole(file, 1)}, .sequence_length = 4});
   std::vector<std::int32_t> wrong(4);
   EXPECT_THROW(sampler.sample(0, wrong), std::invalid_argument);

@@ -288,5 +288,23 @@ TEST_F(TokenFileTest, OpensAndReadsFilesBeyondFourGibibytes) {
   EXPECT_EQ(last, (std::vector<std::int32_t>{0, 0x201, 0, 0}));
 }
 
+TEST_F(TokenFileTest, HasAFingerprintOfItsContent) {
+  const auto file = [&](const std::string& name, std::int32_t count, std::int32_t changed) {
+    TokenFileWriter writer(in_folder(name), 1000);
+    std::vector<std::int32_t> tokens(static_cast<std::size_t>(count), 3);
+    if (changed >= 0) tokens[static_cast<std::size_t>(changed)] = 4;
+    writer.add_document(tokens);
+    writer.finish();
+    return open_token_file(in_folder(name))->fingerprint();
+  };
+  const std::string found = file("a", 5000, -1);
+  EXPECT_EQ(found.size(), 16u);
+  EXPECT_EQ(found, file("b", 5000, -1));
+  EXPECT_NE(found, file("c", 5001, -1));
+  for (const std::int32_t place : {0, 2500, 4999}) EXPECT_NE(found, file("d", 5000, place));
+  // Of a large file the ends count, and places between them.
+  EXPECT_NE(file("e", 900000, -1), file("f", 900000, 899999));
+}
+
 }  // namespace
 }  // namespace trireme::data

@@ -1,0 +1,188 @@
+#include "runtime/train/saver.h"
+
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <exception>
+#include <utility>
+
+#include "checkpoints/error.h"
+#include "runtime/comm/texts.h"
+
+namespace trireme::runtime {
+namespace {
+
+using checkpoints::CheckpointError;
+using checkpoints::Fault;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts = {};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+// How a part went, as text: what came of it, or what failed.
+std::string done(const std::string& result) { return "+" + result; }
+std::string failed(const std::string& why) { return "-" + why; }
+bool is_done(const std::string& message) { return message.starts_with("+"); }
+
+}  // namespace
+
+Saver::Saver(kernels::Backend& backend, kernels::Stream& compute,
+             std::unique_ptr<Communicator> group, RankState& state, const checkpoints::Store& store,
+             const checkpoints::Disk& disk, SaverOptions options, Observer observer)
+    : backend_(backend),
+      compute_(compute),
+      group_(std::move(group)),
+      stream_(backend.make_stream()),
+      state_(state),
+      store_(store),
+      disk_(disk),
+      options_(std::move(options)),
+      observer_(std::move(observer)),
+      worker_([this] { work(); }) {}
+
+Saver::~Saver() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_all();
+  worker_.join();
+}
+
+void Saver::save(checkpoints::RunState run) {
+  const auto start = Clock::now();
+  Task task{.run = std::move(run), .buffer = 0, .stall_seconds = 0, .start = start};
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return failure_ || !taken_[0] || !taken_[1]; });
+    if (failure_) return;
+    task.buffer = taken_[0] ? 1 : 0;
+    taken_[task.buffer] = true;
+  }
+  auto& buffer = buffers_[task.buffer];
+  buffer.resize(state_.bytes());
+  state_.copy(buffer);
+  compute_.synchronize();
+  task.stall_seconds = seconds_since(start);
+  {
+    const std::lock_guard lock(mutex_);
+    tasks_.push_back(std::move(task));
+  }
+  changed_.notify_all();
+  if (!options_.asynchronous) finish();
+}
+
+void Saver::finish() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return tasks_.empty() && !busy_; });
+  if (failure_) throw CheckpointError(Fault::io, *failure_);
+}
+
+void Saver::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return ending_ || !tasks_.empty(); });
+    if (tasks_.empty()) return;
+    const Task task = std::move(tasks_.front());
+    tasks_.pop_front();
+    busy_ = true;
+    const bool failed_before = failure_.has_value();
+    lock.unlock();
+    std::string failure;
+    try {
+      // All ranks know of a failure after the same save, so all of them leave the next ones out.
+      if (!failed_before) write(task);
+    } catch (const std::exception& error) {
+      failure = error.what();
+    }
+    lock.lock();
+    if (!failure.empty()) failure_ = failure;
+    taken_[task.buffer] = false;
+    busy_ = false;
+    changed_.notify_all();
+    if (!failure.empty() && observer_.failed) observer_.failed();
+  }
+}
+
+std::string Saver::shard_name() const {
+  char name[64];
+  std::snprintf(name, sizeof name, "shard-%05d-of-%05d.h5", group_->rank(), group_->size());
+  return name;
+}
+
+void Saver::agree(const std::function<std::string()>& part, std::vector<std::string>* results) {
+  std::string mine;
+  try {
+    mine = done(part());
+  } catch (const std::exception& error) {
+    mine = failed(error.what());
+  }
+  std::vector<std::string> all = gather_texts(backend_, *stream_, *group_, mine);
+  std::string verdict = done("");
+  for (std::size_t r = 0; r < all.size(); ++r) {
+    if (is_done(all[r])) continue;
+    verdict = failed("rank " + std::to_string(r) + ": " + all[r].substr(1));
+    break;
+  }
+  verdict = broadcast_text(backend_, *stream_, *group_, verdict);
+  if (!is_done(verdict)) throw CheckpointError(Fault::io, verdict.substr(1));
+  if (results) {
+    for (std::string& text : all) text.erase(0, 1);
+    *results = std::move(all);
+  }
+}
+
+void Saver::write(const Task& task) {
+  const bool leads = group_->rank() == 0;
+  const std::int64_t step = task.run.step;
+  agree([&] { return leads ? store_.begin(step).string() : std::string(); }, nullptr);
+  const std::filesystem::path attempt = store_.attempt_of(step);
+  std::vector<std::string> reports;
+  agree(
+      [&] {
+        const auto slices = state_.slices(buffers_[task.buffer]);
+        if (slices.empty()) return std::string();
+        return checkpoints::report_text(
+            checkpoints::write_shard(disk_, attempt / shard_name(), slices));
+      },
+      &reports);
+  SavedCheckpoint saved{.step = step,
+                        .path = store_.path_of(step),
+                        .stall_seconds = task.stall_seconds,
+                        .removed = {}};
+  agree(
+      [&] {
+        if (!leads) return std::string();
+        checkpoints::Manifest manifest{.program = options_.program,
+                                       .written = utc_now(),
+                                       .config = options_.config,
+                                       .state = task.run,
+                                       .files = {},
+                                       .tensors = {}};
+        std::vector<checkpoints::ShardReport> parts;
+        for (const std::string& report : reports) {
+          if (!report.empty()) parts.push_back(checkpoints::parse_report(report));
+        }
+        checkpoints::merge_reports(manifest, parts);
+        store_.commit(attempt, manifest);
+        saved.bytes = manifest.bytes();
+        saved.seconds = seconds_since(task.start);
+        saved.removed = store_.prune(options_.keep, options_.keep_every);
+        return std::string();
+      },
+      nullptr);
+  last_seconds_ = seconds_since(task.start);
+  if (leads && observer_.saved) observer_.saved(saved);
+}
+
+}  // namespace trireme::runtime

@@ -1,0 +1,106 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "checkpoints/store.h"
+#include "runtime/comm/communicator.h"
+#include "runtime/train/rank_state.h"
+
+namespace trireme::runtime {
+
+struct SaverOptions {
+  bool asynchronous = true;  // otherwise save() returns when the checkpoint is on the disk
+  std::int64_t keep = 3;
+  std::int64_t keep_every = 0;  // steps; see Store::prune
+  std::string program = {};     // for the manifest
+  std::string config = {};
+};
+
+// A checkpoint that is on the disk, as rank 0 tells about it.
+struct SavedCheckpoint {
+  std::int64_t step = 0;
+  std::filesystem::path path;
+  std::uint64_t bytes = 0;
+  double seconds = 0;                 // from the copy to the commit
+  double stall_seconds = 0;           // that training stood still
+  std::vector<std::int64_t> removed;  // steps of older ones
+};
+
+// Writes checkpoints of a run, all ranks together, while training goes on: training waits for a
+// copy to host memory only. There are two buffers, so one checkpoint may be written while the next
+// one waits with its copy; a third save waits. What fails on one rank fails on all: nothing becomes
+// visible, no more is written, and the cause is kept for whoever asks.
+class Saver {
+ public:
+  // `group` is of all ranks and used for nothing else. The rest is borrowed. `saved` and `failed`
+  // are called from the background: the first on rank 0 for every checkpoint, the second on every
+  // rank, once.
+  struct Observer {
+    std::function<void(const SavedCheckpoint&)> saved;
+    std::function<void()> failed;
+  };
+  Saver(kernels::Backend& backend, kernels::Stream& compute, std::unique_ptr<Communicator> group,
+        RankState& state, const checkpoints::Store& store, const checkpoints::Disk& disk,
+        SaverOptions options, Observer observer);
+  Saver(const Saver&) = delete;
+  Saver& operator=(const Saver&) = delete;
+  // Waits for what is under way.
+  ~Saver();
+
+  // Everything enqueued on `compute` is part of it. Collective; every rank gives the same.
+  void save(checkpoints::RunState run);
+
+  // Waits until nothing is under way. Throws CheckpointError{io} with the cause if some checkpoint
+  // could not be written.
+  void finish();
+
+  // Of the last save: how long training stood still, and how long the last one written took.
+  double last_seconds() const { return last_seconds_; }
+
+ private:
+  struct Task {
+    checkpoints::RunState run;
+    std::size_t buffer = 0;
+    double stall_seconds = 0;
+    std::chrono::steady_clock::time_point start;
+  };
+
+  void work();
+  void write(const Task& task);
+  // Runs `part` and tells every rank how it went: throws on all of them what failed on any.
+  void agree(const std::function<std::string()>& part, std::vector<std::string>* results);
+  std::string shard_name() const;
+
+  kernels::Backend& backend_;
+  kernels::Stream& compute_;
+  std::unique_ptr<Communicator> group_;
+  std::unique_ptr<kernels::Stream> stream_;
+  RankState& state_;
+  const checkpoints::Store& store_;
+  const checkpoints::Disk& disk_;
+  SaverOptions options_;
+  Observer observer_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::byte> buffers_[2];
+  bool taken_[2] = {false, false};
+  std::deque<Task> tasks_;
+  bool busy_ = false, ending_ = false;
+  std::optional<std::string> failure_;
+  std::atomic<double> last_seconds_ = 0;
+  std::thread worker_;
+};
+
+}  // namespace trireme::runtime
