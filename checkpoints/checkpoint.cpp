@@ -1,10 +1,10 @@
 #include "checkpoints/checkpoint.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "checkpoints/error.h"
+#include "checkpoints/float_conversion.h"
 
 namespace trireme::checkpoints {
 namespace {
@@ -14,27 +14,6 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kMostManifestBytes = std::uint64_t{1} << 31;
 constexpr std::size_t kReadBytes = std::size_t{4} << 20;  // hashed while still in the cache
 constexpr std::size_t kOpenFiles = 64;
-
-template <class Stored>
-void convert(const std::byte* from, std::int64_t count, float* to) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    Stored value;
-    std::memcpy(&value, from + static_cast<std::size_t>(i) * sizeof value, sizeof value);
-    to[i] = static_cast<float>(value);
-  }
-}
-
-void to_floats(kernels::Dtype dtype, const std::byte* from, std::int64_t count, float* to) {
-  switch (dtype) {
-    case kernels::Dtype::f32:
-      std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
-      return;
-    case kernels::Dtype::f64: return convert<double>(from, count, to);
-    case kernels::Dtype::bf16: return convert<kernels::Bf16>(from, count, to);
-    case kernels::Dtype::f16: return convert<kernels::F16>(from, count, to);
-    case kernels::Dtype::i32: return convert<std::int32_t>(from, count, to);
-  }
-}
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 #include "checkpoints/manifest.h"
 
 #include <algorithm>
+#include <ctime>
 #include <map>
 #include <set>
 #include <utility>
@@ -34,6 +35,31 @@ bool overlaps(std::vector<Region> regions) {
   return false;
 }
 
+// Numbers in names count as numbers: layer 10 comes after layer 9.
+bool comes_before(const std::string& a, const std::string& b) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  std::size_t i = 0, j = 0;
+  while (i < a.size() && j < b.size()) {
+    if (!is_digit(a[i]) || !is_digit(b[j])) {
+      if (a[i] != b[j]) return a[i] < b[j];
+      ++i, ++j;
+      continue;
+    }
+    const auto length = [&](const std::string& text, std::size_t at) {
+      std::size_t end = at;
+      while (end < text.size() && is_digit(text[end])) ++end;
+      return end - at;
+    };
+    const std::size_t digits = length(a, i), others = length(b, j);
+    if (digits != others) return digits < others;
+    const int order = a.compare(i, digits, b, j, others);
+    if (order != 0) return order < 0;
+    i += digits;
+    j += others;
+  }
+  return a.size() - i < b.size() - j;
+}
+
 }  // namespace
 
 const StoredTensor* Manifest::find(std::string_view name) const {
@@ -46,6 +72,15 @@ std::uint64_t Manifest::bytes() const {
   std::uint64_t sum = 0;
   for (const StoredFile& file : files) sum += file.bytes;
   return sum;
+}
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts = {};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
 }
 
 std::string dataset_path(const TensorInfo& tensor, const Region& region) {
@@ -72,6 +107,10 @@ void merge_reports(Manifest& manifest, const std::vector<ShardReport>& reports) 
       }
     }
   }
+  std::ranges::sort(manifest.tensors, [](const StoredTensor& a, const StoredTensor& b) {
+    const bool first = is_parameter(a.info.name), second = is_parameter(b.info.name);
+    return first != second ? first : comes_before(a.info.name, b.info.name);
+  });
 }
 
 void check_coverage(const Manifest& manifest, const std::string& where) {

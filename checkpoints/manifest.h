@@ -49,6 +49,9 @@ struct Manifest {
   std::uint64_t bytes() const;  // of all files but the manifest
 };
 
+// Now, as manifests say it.
+std::string utc_now();
+
 // The name of a slice's dataset: the tensor's, and where the block begins.
 std::string dataset_path(const TensorInfo& tensor, const Region& region);
 
@@ -67,7 +70,7 @@ struct ShardReport {
 std::string report_text(const ShardReport& report);
 ShardReport parse_report(std::string_view text);
 
-// Files and tensors of all ranks, tensors in the order of their first appearance.
+// Files and tensors of all ranks. Parameters come first, then moments; layers in their order.
 void merge_reports(Manifest& manifest, const std::vector<ShardReport>& reports);
 
 // CheckpointError{corrupt} unless the blocks of every tensor cover it exactly once.

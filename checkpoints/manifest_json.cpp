@@ -1,6 +1,7 @@
 // The text of a manifest, there and back.
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <optional>
 #include <set>
 
@@ -141,18 +142,31 @@ json to_json(const RunState& state) {
                         {"blend_start", to_json(dataset.start)},
                         {"position", to_json(dataset.now)}});
   }
-  return {{"step", state.step},
-          {"optimizer_updates", state.updates},
-          {"skipped_steps", state.skipped_steps},
-          {"skipped_in_a_row", state.skipped_in_a_row},
-          {"samples", state.samples},
-          {"blend_start_samples", state.blend_start_samples},
-          {"sequence_length", state.sequence_length},
-          {"loss_scale", state.loss_scale},
-          {"loss_scale_good_steps", state.loss_scale_good_steps},
-          {"random_numbers", {{"algorithm", "philox4x32-10"}, {"seed", state.seed}}},
-          {"shuffle", state.shuffle},
-          {"datasets", std::move(datasets)}};
+  return {
+      {"step", state.step},
+      {"optimizer_updates", state.updates},
+      {"skipped_steps", state.skipped_steps},
+      {"skipped_in_a_row", state.skipped_in_a_row},
+      {"samples", state.samples},
+      {"tokens", state.tokens},
+      {"blend_start_samples", state.blend_start_samples},
+      {"sequence_length", state.sequence_length},
+      {"loss_scale", state.loss_scale},
+      {"loss_scale_good_steps", state.loss_scale_good_steps},
+      {"random_numbers", {{"algorithm", "philox4x32-10"}, {"seed", std::to_string(state.seed)}}},
+      {"shuffle", state.shuffle},
+      {"datasets", std::move(datasets)}};
+}
+
+// A text, because JSON readers keep whole numbers to 2^53 only.
+std::int64_t read_seed(const JsonObject& random) {
+  const std::string digits = random.text("seed");
+  std::int64_t seed = -1;
+  const char* last = digits.data() + digits.size();
+  const auto [end, error] = std::from_chars(digits.data(), last, seed);
+  if (error != std::errc() || end != last || seed < 0)
+    random.fail("\"seed\" is not a whole number");
+  return seed;
 }
 
 RunState read_state(const json& value, const std::string& where) {
@@ -163,11 +177,12 @@ RunState read_state(const json& value, const std::string& where) {
                  .skipped_steps = object.count("skipped_steps"),
                  .skipped_in_a_row = object.count("skipped_in_a_row"),
                  .samples = object.count("samples"),
+                 .tokens = object.count("tokens"),
                  .blend_start_samples = object.count("blend_start_samples"),
                  .sequence_length = object.count("sequence_length"),
                  .loss_scale = object.number("loss_scale"),
                  .loss_scale_good_steps = object.count("loss_scale_good_steps"),
-                 .seed = random.count("seed"),
+                 .seed = read_seed(random),
                  .shuffle = object.boolean("shuffle"),
                  .datasets = {}};
   for (const json& entry : object.list("datasets")) {

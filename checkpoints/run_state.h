@@ -34,6 +34,7 @@ struct RunState {
   std::int64_t skipped_steps = 0;
   std::int64_t skipped_in_a_row = 0;
   std::int64_t samples = 0;              // trained on
+  std::int64_t tokens = 0;               // of these
   std::int64_t blend_start_samples = 0;  // when the blend was last changed
   std::int64_t sequence_length = 0;
   double loss_scale = 1;

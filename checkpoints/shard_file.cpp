@@ -10,17 +10,31 @@ namespace {
 
 constexpr std::size_t kWriteBytes = std::size_t{4} << 20;  // hashed while still in the cache
 
+// A part of a slice that becomes a dataset.
+struct Piece {
+  const TensorInfo* tensor;
+  Region region;
+  std::size_t slice;
+  std::size_t first_byte;  // of the slice
+
+  std::size_t bytes() const {
+    return static_cast<std::size_t>(region.size()) * kernels::size_of(tensor->dtype);
+  }
+};
+
 // Blocks of whole rows, none above kSliceBytes unless a row is.
-void add_pieces(std::vector<HostSlice>& pieces, const HostSlice& slice) {
+void add_pieces(std::vector<Piece>& pieces, const HostSlice& slice, std::size_t number) {
   const std::size_t row_bytes =
       static_cast<std::size_t>(slice.region.columns) * kernels::size_of(slice.tensor->dtype);
   const std::int64_t most = std::max<std::int64_t>(
       1, kSliceBytes / static_cast<std::int64_t>(std::max<std::size_t>(1, row_bytes)));
   for (std::int64_t row = 0; row < slice.region.rows; row += most) {
-    HostSlice piece = slice;
+    Piece piece{.tensor = slice.tensor,
+                .region = slice.region,
+                .slice = number,
+                .first_byte = static_cast<std::size_t>(row) * row_bytes};
     piece.region.first_row += row;
     piece.region.rows = std::min(most, slice.region.rows - row);
-    piece.values += static_cast<std::size_t>(row) * row_bytes;
     pieces.push_back(piece);
   }
 }
@@ -40,10 +54,17 @@ Digest write_values(Disk::File& file, std::span<const std::byte> values) {
 
 ShardReport write_shard(const Disk& disk, const std::filesystem::path& path,
                         std::span<const HostSlice> slices) {
-  std::vector<HostSlice> pieces;
-  for (const HostSlice& slice : slices) add_pieces(pieces, slice);
+  return write_shard(disk, path, slices, [&](std::size_t slice) {
+    return std::span(slices[slice].values, slices[slice].bytes());
+  });
+}
+
+ShardReport write_shard(const Disk& disk, const std::filesystem::path& path,
+                        std::span<const HostSlice> slices, const SliceSource& source) {
+  std::vector<Piece> pieces;
+  for (std::size_t i = 0; i < slices.size(); ++i) add_pieces(pieces, slices[i], i);
   std::vector<ShardDataset> datasets;
-  for (const HostSlice& piece : pieces) {
+  for (const Piece& piece : pieces) {
     datasets.push_back({.path = dataset_path(*piece.tensor, piece.region),
                         .tensor = piece.tensor,
                         .region = piece.region});
@@ -53,13 +74,17 @@ ShardReport write_shard(const Disk& disk, const std::filesystem::path& path,
   Hasher rest;
   Disk::File file(disk, path);
   file.reserve(image.bytes);
+  std::span<const std::byte> values;
+  std::size_t of_slice = slices.size();  // whose values these are
   for (const Hdf5Image::Piece& piece : image.pieces) {
     if (piece.dataset < 0) {
       rest.add(piece.content);
       file.write(piece.content);
     } else {
       const auto i = static_cast<std::size_t>(piece.dataset);
-      digests[i] = write_values(file, {pieces[i].values, pieces[i].bytes()});
+      if (of_slice != pieces[i].slice) values = source(pieces[i].slice);
+      of_slice = pieces[i].slice;
+      digests[i] = write_values(file, values.subspan(pieces[i].first_byte, pieces[i].bytes()));
     }
   }
   file.finish();

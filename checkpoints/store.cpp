@@ -113,16 +113,20 @@ void Store::commit(const fs::path& attempt, Manifest& manifest) const {
   disk_.replace_file(folder_ / "latest", path.filename().string() + "\n");
 }
 
-std::vector<std::int64_t> Store::prune(std::int64_t keep, std::int64_t keep_every) const {
-  std::vector<std::int64_t> removed;
+std::vector<std::int64_t> Store::prunable(std::int64_t keep, std::int64_t keep_every) const {
+  std::vector<std::int64_t> steps;
   std::int64_t newer = 0;
   for (const Entry& entry : list()) {
     const bool kept_for_ever = keep_every > 0 && entry.step % keep_every == 0;
-    if (newer++ < keep || kept_for_ever) continue;
-    remove(entry.path);
-    removed.push_back(entry.step);
+    if (newer++ >= keep && !kept_for_ever) steps.push_back(entry.step);
   }
-  return removed;
+  return steps;
+}
+
+std::vector<std::int64_t> Store::prune(std::int64_t keep, std::int64_t keep_every) const {
+  const std::vector<std::int64_t> steps = prunable(keep, keep_every);
+  for (const std::int64_t step : steps) remove(path_of(step));
+  return steps;
 }
 
 // Under another name first, so that half of it is never taken for a checkpoint.
@@ -142,7 +146,17 @@ void Store::remove_leftovers() const {
   }
 }
 
-std::optional<fs::path> Store::set_aside() const {
+fs::path Store::set_aside(const Entry& entry) const {
+  for (int number = 1;; ++number) {
+    const fs::path aside = entry.path.string() + ".aside-" + std::to_string(number);
+    if (fs::exists(aside)) continue;
+    disk_.rename(entry.path, aside);
+    disk_.sync_folder(folder_);
+    return aside;
+  }
+}
+
+std::optional<fs::path> Store::set_all_aside() const {
   if (list().empty()) return std::nullopt;
   for (int number = 1;; ++number) {
     const fs::path aside = folder_.string() + ".old-" + std::to_string(number);

@@ -41,16 +41,21 @@ class Store {
   // synced.
   void commit(const std::filesystem::path& attempt, Manifest& manifest) const;
 
-  // Removes all but the newest `keep` checkpoints and those of a step that `keep_every` divides
-  // (0: none). Returns the steps removed.
+  // The steps of all but the newest `keep` checkpoints and those of a step that `keep_every`
+  // divides (0: none).
+  std::vector<std::int64_t> prunable(std::int64_t keep, std::int64_t keep_every) const;
+  // Removes these, and returns them.
   std::vector<std::int64_t> prune(std::int64_t keep, std::int64_t keep_every) const;
 
   // Removes what unfinished attempts and removals have left.
   void remove_leftovers() const;
 
+  // Renames a checkpoint so that it is none any more: it is bad, or of a past that is left. Returns
+  // its new name.
+  std::filesystem::path set_aside(const Entry& entry) const;
   // Renames the whole folder so that another run can start there, and returns its new name. Nothing
   // if there are no checkpoints in it.
-  std::optional<std::filesystem::path> set_aside() const;
+  std::optional<std::filesystem::path> set_all_aside() const;
 
  private:
   void remove(const std::filesystem::path& path) const;

@@ -90,7 +90,8 @@ class Sampler {
   // start included. This is what Start needs to go on from there.
   std::vector<Position> positions(std::int64_t samples) const;
 
-  const std::vector<Source>& sources() const { return choices_.sources; }
+  // With the start filled in.
+  const Sampling& choices() const { return choices_; }
 
   // Chunks of a source; the tokens left over at its end are not used.
   std::int64_t samples_per_epoch(std::size_t source) const { return chunks_.at(source); }

@@ -26,7 +26,7 @@ struct ModelSection {
       num_attention_heads, num_key_value_heads, head_dim, vocab_size, max_position_embeddings;
   std::optional<double> rope_theta, rms_norm_eps;
   std::optional<models::RopeScaling> rope_scaling;
-  std::optional<bool> tie_word_embeddings, attention_bias;
+  std::optional<bool> tie_word_embeddings, attention_bias, qk_norm;
 };
 
 struct DatasetEntry {
@@ -70,6 +70,7 @@ struct TrainSection {
   Device device = Device::automatic;
   std::optional<std::int64_t> threads;  // nothing: the cores of the node over its ranks
   std::int64_t eval_interval = 50, eval_batches = 4, log_interval = 1, max_skipped_steps = 20;
+  double max_seconds = 0;  // 0: no limit
   Flops mfu_flops = Flops::causal;
 };
 
@@ -90,10 +91,10 @@ struct RecomputeSection {
 };
 
 struct CheckpointSection {
-  std::string resume = "auto";
   std::string dir;
-  std::int64_t keep = 3;
+  std::int64_t interval = 100, keep = 3, keep_every = 0;
   bool async = true;
+  std::string resume = "auto";
 };
 
 struct WatchdogSection {

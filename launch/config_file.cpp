@@ -137,19 +137,24 @@ void LoadedConfig::reject(const std::string& key, std::string rule) {
 }
 
 LoadedConfig load_config(const std::string& path, const std::vector<std::string>& settings) {
-  LoadedConfig loaded;
-  loaded.path = path;
   std::ifstream file(path);
   if (!file) throw MissingInput(path + ": no such config file, or it cannot be read");
   if (std::filesystem::is_directory(path))
     throw MissingInput(path + ": is a folder, not a config file");
   std::ostringstream text;
   text << file.rdbuf();
+  return parse_config(text.str(), path, settings);
+}
+
+LoadedConfig parse_config(const std::string& text, const std::string& name,
+                          const std::vector<std::string>& settings) {
+  LoadedConfig loaded;
+  loaded.path = name;
   try {
-    read_table(loaded, toml::parse(std::string_view(text.str()), std::string_view(path)));
+    read_table(loaded, toml::parse(std::string_view(text), std::string_view(name)));
   } catch (const toml::parse_error& error) {
     // Nothing else can be said about a file that cannot be parsed.
-    throw ConfigError({{path + ":" + std::to_string(error.source().begin.line), "TOML", "",
+    throw ConfigError({{name + ":" + std::to_string(error.source().begin.line), "TOML", "",
                         std::string(error.description())}});
   }
   for (const std::string& setting : settings) read_setting(loaded, setting);

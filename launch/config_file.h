@@ -39,6 +39,10 @@ struct MissingInput : std::runtime_error {
 // and ConfigError for a file that is not TOML.
 LoadedConfig load_config(const std::string& path, const std::vector<std::string>& settings);
 
+// The same for the content of a file; `name` is what errors call it.
+LoadedConfig parse_config(const std::string& text, const std::string& name,
+                          const std::vector<std::string>& settings);
+
 // The whole config as a file that can be run again.
 std::string resolved_toml(const Config& config);
 

@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "launch/key_kinds.h"
+#include "launch/run_keys.h"
 #include "launch/toml_text.h"
-#include "schedules/catalog.h"
 
 namespace trireme::launch {
 namespace {
@@ -167,6 +167,8 @@ std::vector<Key> model_keys() {
       flag({"model.tie_word_embeddings", "", "the output projection is the embedding table"},
            at(section, &M::tie_word_embeddings)),
       flag({"model.attention_bias", "", "biases on q, k and v"}, at(section, &M::attention_bias)),
+      flag({"model.qk_norm", "", "RMSNorm of every head of q and k, as Qwen3 has"},
+           at(section, &M::qk_norm)),
   };
 }
 
@@ -290,94 +292,12 @@ std::vector<Key> train_keys() {
       integer({"train.max_skipped_steps", "steps",
                "skipped in a row for gradients that are not finite before the run gives up"},
               at(section, &T::max_skipped_steps), 0),
+      number({"train.max_seconds", "seconds",
+              "after which the run saves and stops, to be started again; 0: no limit"},
+             at(section, &T::max_seconds), kNotNegative),
       choice({"train.mfu_flops", "",
               "how MFU counts attention: each query with the keys it sees, or with all"},
              at(section, &T::mfu_flops), conventions),
-  };
-}
-
-std::vector<std::string> schedule_kinds() {
-  std::vector<std::string> names;
-  for (const auto& kind : schedules::kinds()) {
-    if (!kind.two_copies) names.push_back(kind.name);
-  }
-  names.push_back("file");
-  return names;
-}
-
-Key split() {
-  return {"schedule.split",
-          "list of integers or \"auto\"",
-          "layers",
-          "\"auto\", or [2, 3, 3, 2]: how many layers each stage has",
-          "layers of each stage; auto: balanced by cost, counting embedding and head",
-          [](Config& config, const toml::node& node) {
-            config.schedule.split.clear();
-            if (node.value<std::string>() == "auto") return;
-            if (!node.is_array() || node.as_array()->empty()) throw RuleBroken();
-            for (const auto& entry : *node.as_array()) {
-              const auto count = value_of<std::int64_t>(entry);
-              if (count < 0 || count > kMostRanks) throw RuleBroken();
-              config.schedule.split.push_back(static_cast<int>(count));
-            }
-          },
-          [](const Config& config) {
-            if (config.schedule.split.empty()) return std::string("\"auto\"");
-            std::string list;
-            for (const int count : config.schedule.split) {
-              list += (list.empty() ? "[" : ", ") + std::to_string(count);
-            }
-            return list + "]";
-          }};
-}
-
-std::vector<Key> run_keys() {
-  constexpr auto checkpoint = &Config::checkpoint;
-  constexpr auto schedule = &Config::schedule;
-  constexpr auto recompute = &Config::recompute;
-  constexpr Choices<ScheduleCosts, 2> costs{
-      {{"flops", ScheduleCosts::flops}, {"measured", ScheduleCosts::measured}}};
-  constexpr Choices<runtime::Recompute, 3> modes{{{"none", runtime::Recompute::none},
-                                                  {"selective", runtime::Recompute::selective},
-                                                  {"full", runtime::Recompute::full}}};
-  return {
-      word({"schedule.kind", "", "pipeline schedule; without a pipeline there is nothing to order"},
-           at(schedule, &ScheduleSection::kind), schedule_kinds()),
-      text({"schedule.file", "", "a schedule of your own, for kind = \"file\""},
-           "text or JSON as trireme schedule writes it", at(schedule, &ScheduleSection::file)),
-      integer_or_auto(
-          {"schedule.virtual_stages", "stages",
-           "stages per pipeline rank; auto: what the kind takes, or 2 if there are layers enough"},
-          at(schedule, &ScheduleSection::virtual_stages), 1, kLargest),
-      split(),
-      choice({"schedule.costs", "",
-              "what auto kinds and splits go by: FLOPs, or a few micro-batches timed at start-up"},
-             at(schedule, &ScheduleSection::costs), costs),
-      number({"schedule.memory_limit", "micro-batches",
-              "activations a rank may hold, for zb-auto, zb-v-auto and auto; 0: no limit"},
-             at(schedule, &ScheduleSection::memory_limit), kNotNegative),
-      choice({"recompute.mode", "",
-              "what a layer computes again: nothing; norms, activation function and attention; or "
-              "all"},
-             at(recompute, &RecomputeSection::mode), modes),
-      integer_or_auto(
-          {"recompute.layers", "layers", "of each stage that do so, the first ones; auto: all"},
-          at(recompute, &RecomputeSection::layers), 0, kLargest),
-      text({"checkpoint.dir", "", "where checkpoints go; default: the run folder"}, "a folder",
-           at(checkpoint, &CheckpointSection::dir)),
-      only({"checkpoint.interval", "steps", "between checkpoints; 0: never"}, "integer", "0"),
-      integer({"checkpoint.keep", "checkpoints", "newest ones that are kept"},
-              at(checkpoint, &CheckpointSection::keep), 1),
-      boolean({"checkpoint.async", "", "write them while training goes on"},
-              at(checkpoint, &CheckpointSection::async)),
-      word({"checkpoint.resume", "", "what to go on from; there are no checkpoints yet"},
-           at(checkpoint, &CheckpointSection::resume), {"auto", "never"}),
-      only({"trace.steps", "", "steps to trace"}, "text", "\"\""),
-      number_or_auto({"watchdog.timeout_seconds", "seconds",
-                      "longest wait for another rank before the run fails; auto: 600"},
-                     at(&Config::watchdog, &WatchdogSection::timeout_seconds), kSeconds),
-      text({"run.dir", "", "folder for logs and metrics; made if it does not exist"},
-           "a folder that can be written", at(&Config::run, &RunSection::dir)),
   };
 }
 

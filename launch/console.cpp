@@ -67,7 +67,7 @@ std::string step_json(const runtime::StepRecord& record, const Scale& scale) {
       {"loss", record.result.loss},
       {"grad_norm", record.result.gradient_norm},
       {"lr", record.learning_rate},
-      {"tokens", record.step * scale.tokens_per_step},
+      {"tokens", record.tokens},
       {"step_seconds", record.seconds},
       {"tokens_per_second", metrics.tokens_per_second},
       {"tokens_per_second_per_rank", metrics.tokens_per_second_per_rank},

@@ -1,5 +1,6 @@
 #include "launch/exit_code.h"
 
+#include "checkpoints/error.h"
 #include "data/error.h"
 #include "kernels/check.h"
 #include "launch/config_file.h"
@@ -15,6 +16,15 @@ ExitCode code_of(data::Fault fault) {
     case data::Fault::missing: return ExitCode::missing;
     case data::Fault::corrupt: return ExitCode::corrupt;
     case data::Fault::io: return ExitCode::io;
+  }
+  return ExitCode::internal;
+}
+
+ExitCode code_of(checkpoints::Fault fault) {
+  switch (fault) {
+    case checkpoints::Fault::missing: return ExitCode::missing;
+    case checkpoints::Fault::corrupt: return ExitCode::corrupt;
+    case checkpoints::Fault::io: return ExitCode::io;
   }
   return ExitCode::internal;
 }
@@ -35,6 +45,8 @@ Failure failure_of(const std::exception_ptr& exception) {
   } catch (const MissingInput& error) {
     return {ExitCode::missing, error.what()};
   } catch (const data::DataError& error) {
+    return {code_of(error.fault), error.what()};
+  } catch (const checkpoints::CheckpointError& error) {
     return {code_of(error.fault), error.what()};
   } catch (const runtime::CommunicationError& error) {
     return {ExitCode::communication, error.what()};

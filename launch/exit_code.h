@@ -14,7 +14,8 @@ enum class ExitCode {
   missing = 66,        // input
   communication = 69,  // a peer failed or a collective hung
   internal = 70,
-  io = 74,  // disk full, read-only
+  io = 74,         // disk full, read-only
+  resumable = 75,  // stopped early with a good checkpoint: start it again
   diverged = 76,
   interrupted = 130,  // SIGINT, as shells count
 };

@@ -6,20 +6,21 @@ namespace trireme::launch {
 namespace {
 
 // Signal handlers reach nothing but variables of the process.
-std::atomic<bool> interrupted = false;
-static_assert(std::atomic<bool>::is_always_lock_free);
+StopRequest request;
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
 extern "C" void on_signal(int signal) {
-  interrupted = true;
-  std::signal(signal, SIG_DFL);
+  request.signal = signal;
+  request.requested = true;
+  // Schedulers may send theirs more than once; people who insist are obeyed.
+  if (signal != SIGUSR1) std::signal(signal, SIG_DFL);
 }
 
 }  // namespace
 
-const std::atomic<bool>& watch_for_interrupt() {
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
-  return interrupted;
+StopRequest& watch_for_stop() {
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) std::signal(signal, on_signal);
+  return request;
 }
 
 }  // namespace trireme::launch

@@ -4,7 +4,14 @@
 
 namespace trireme::launch {
 
-// Becomes true at the first SIGINT or SIGTERM after this is called; the second one kills as usual.
-const std::atomic<bool>& watch_for_interrupt();
+// That a run should stop after the step it is in, and which signal asked for it: 0 if none did.
+struct StopRequest {
+  std::atomic<bool> requested = false;
+  std::atomic<int> signal = 0;
+};
+
+// Set from now on by SIGTERM, SIGUSR1 (what job schedulers send ahead of the end) and SIGINT. A
+// second SIGTERM or SIGINT kills as usual.
+StopRequest& watch_for_stop();
 
 }  // namespace trireme::launch

@@ -55,6 +55,7 @@ int run(int count, char** values) {
   trireme::launch::add_verify(app, chosen);
   trireme::launch::add_schedule(app, chosen);
   trireme::launch::add_data(app, chosen);
+  trireme::launch::add_checkpoint(app, chosen);
   trireme::launch::add_bench(app, chosen);
   trireme::launch::add_config(app, chosen);
   try {

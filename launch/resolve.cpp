@@ -157,6 +157,7 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
   options.eval_interval = config.train.eval_interval;
   options.eval_batches = config.train.eval_batches;
   options.max_skipped_steps = config.train.max_skipped_steps;
+  options.checkpoint_interval = config.checkpoint.interval;
   options.seed = static_cast<std::uint64_t>(config.train.seed);
   options.learning_rate = {.schedule = config.optimizer.lr_schedule,
                            .peak = config.optimizer.lr,

@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include "launch/config_keys.h"
+
 namespace trireme::launch {
 namespace {
 
@@ -50,6 +52,7 @@ void overlay(Shape& shape, const ModelSection& model) {
   overlay(shape.norm_eps, model.rms_norm_eps);
   overlay(shape.tie_word_embeddings, model.tie_word_embeddings);
   overlay(shape.attention_bias, model.attention_bias);
+  overlay(shape.qk_norm, model.qk_norm);
   if (model.rope_scaling) shape.rope_scaling = model.rope_scaling;
   // gpt2 has no grouped queries to override.
   const bool follows = shape.family == Family::gpt2 && !model.num_key_value_heads;
@@ -114,6 +117,7 @@ void check_family(LoadedConfig& loaded, const Shape& shape) {
     if (shape.max_position_embeddings < 1) {
       loaded.reject("model.max_position_embeddings", "is required for gpt2's learned positions");
     }
+    if (shape.qk_norm) loaded.reject("model.qk_norm", "must be false for gpt2");
     if (!shape.attention_bias) loaded.reject("model.attention_bias", "must be true for gpt2");
     if (shape.num_key_value_heads != shape.num_attention_heads) {
       loaded.reject("model.num_key_value_heads",
@@ -146,9 +150,21 @@ void write_back(ModelSection& model, const Shape& shape) {
   model.rms_norm_eps = shape.norm_eps;
   model.tie_word_embeddings = shape.tie_word_embeddings;
   model.attention_bias = shape.attention_bias;
+  model.qk_norm = shape.qk_norm;
 }
 
 }  // namespace
+
+std::string model_toml(const models::Shape& shape) {
+  Config config;
+  write_back(config.model, shape);
+  std::string text = "[model]\n";
+  for (const Key& key : config_keys()) {
+    const std::string value = key.write(config);
+    if (key.section() == "model" && !value.empty()) text += key.leaf() + " = " + value + "\n";
+  }
+  return text;
+}
 
 models::Shape resolve_model(LoadedConfig& loaded) {
   Shape shape = starting_point(loaded);

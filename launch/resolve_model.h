@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "launch/config_file.h"
 
 namespace trireme::launch {
@@ -8,5 +10,8 @@ namespace trireme::launch {
 // the shape is usable only if there are none. Writes every size back, so that the resolved config
 // needs no preset.
 models::Shape resolve_model(LoadedConfig& loaded);
+
+// The [model] section that says so, as TOML.
+std::string model_toml(const models::Shape& shape);
 
 }  // namespace trireme::launch

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "data/error.h"
 
@@ -14,12 +15,34 @@ namespace {
 
 }  // namespace
 
-RunFolder::RunFolder(const std::string& path) : path_(path) {
+RunFolder::RunFolder(const std::string& path, bool goes_on) : path_(path) {
   std::error_code error;
   std::filesystem::create_directories(path_, error);
   if (error) fail(path_, error.message());
-  metrics_.open(path_ / "metrics.jsonl", std::ios::trunc);
+  open_metrics(goes_on ? std::ios::app : std::ios::trunc);
+}
+
+void RunFolder::open_metrics(std::ios::openmode mode) {
+  metrics_.open(path_ / "metrics.jsonl", mode);
   if (!metrics_) fail(path_ / "metrics.jsonl", std::strerror(errno));
+}
+
+void RunFolder::keep_metrics_until(std::int64_t step) {
+  metrics_.close();
+  const std::filesystem::path path = path_ / "metrics.jsonl", next = path_ / "metrics.jsonl.next";
+  std::ifstream all(path);
+  std::ofstream kept(next, std::ios::trunc);
+  for (std::string line; std::getline(all, line);) {
+    // A line that was cut off by a crash is of a step that is made again.
+    const auto object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (object.is_object() && object.value("step", step + 1) <= step) kept << line << '\n';
+  }
+  kept << std::flush;
+  if (!kept) fail(next, std::strerror(errno));
+  std::error_code error;
+  std::filesystem::rename(next, path, error);
+  if (error) fail(next, error.message());
+  open_metrics(std::ios::app);
 }
 
 void RunFolder::write(const std::string& name, const std::string& content) const {

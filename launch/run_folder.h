@@ -1,6 +1,6 @@
 #pragma once
 
-#include <cstdio>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -11,16 +11,22 @@ namespace trireme::launch {
 // DataError{io} naming the folder or file that cannot be written.
 class RunFolder {
  public:
-  explicit RunFolder(const std::string& path);
+  // What is there of an earlier part of the run stays, if it `goes_on`.
+  RunFolder(const std::string& path, bool goes_on);
 
   const std::filesystem::path& path() const { return path_; }
 
   void write(const std::string& name, const std::string& content) const;
 
+  // Drops the lines of metrics.jsonl of later steps: they are made again.
+  void keep_metrics_until(std::int64_t step);
+
   // One object of metrics.jsonl; on the disk's way before the next step begins.
   void add_metrics(const std::string& line);
 
  private:
+  void open_metrics(std::ios::openmode mode);
+
   std::filesystem::path path_;
   std::ofstream metrics_;
 };

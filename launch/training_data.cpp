@@ -46,15 +46,28 @@ void check_tokenizer(const Config& config) {
 
 }  // namespace
 
+std::vector<std::string> TrainingData::go_on(const checkpoints::RunState& saved) {
+  data::Sampling choices = train->choices();
+  DataStart go_on = go_on_with_data(saved, datasets, choices.sequence_length);
+  choices.start = std::move(go_on.start);
+  for (std::size_t i = 0; i < choices.sources.size(); ++i) {
+    choices.sources[i].stream = go_on.streams[i];
+  }
+  train.emplace(std::move(choices));
+  return go_on.notes;
+}
+
 TrainingData open_training_data(const Config& config) {
   Failures failures;
   failures.attempt([&] { check_tokenizer(config); });
+  TrainingData opened;
   std::vector<data::Source> train, validation;
   for (const DatasetEntry& entry : config.data.train) {
     failures.attempt([&] {
       const auto file = data::open_token_file(entry.path);
       const auto [kept, held_out] = data::split(*file, config.data.validation_fraction);
       train.push_back({file, entry.weight, kept.first, kept.last});
+      opened.datasets.push_back({entry, file->fingerprint(), train.back()});
       if (config.data.validation_fraction > 0) {
         validation.push_back({file, entry.weight, held_out.first, held_out.last});
       }
@@ -73,7 +86,6 @@ TrainingData open_training_data(const Config& config) {
                           .shuffle = shuffle,
                           .vocab_size = *config.model.vocab_size});
   };
-  TrainingData opened;
   failures.rethrow();
   failures.attempt([&] { opened.train.emplace(sampler(std::move(train), config.data.shuffle)); });
   if (!validation.empty()) {

@@ -135,14 +135,15 @@ Shape read_llama(const ConfigFile& config, const std::string& type) {
               .max_position_embeddings = config.integer("max_position_embeddings", 0),
               .norm_eps = config.number("rms_norm_eps", 1e-6),
               .tie_word_embeddings = config.boolean("tie_word_embeddings", false),
-              .attention_bias = type == "qwen2" || config.boolean("attention_bias", false)};
+              .attention_bias = type == "qwen2" || config.boolean("attention_bias", false),
+              .qk_norm = type == "qwen3"};
   if (shape.num_attention_heads == 0) config.fail("num_attention_heads", "is 0");
   shape.num_key_value_heads = config.integer("num_key_value_heads", shape.num_attention_heads);
   shape.head_dim = config.integer("head_dim", shape.hidden_size / shape.num_attention_heads);
   read_rope(config, shape);
   refuse_sliding_window(config, shape, type);
-  if (type == "llama" && shape.attention_bias) {
-    config.fail("attention_bias", "is true: a llama with a bias on o_proj is not built");
+  if (type != "qwen2" && shape.attention_bias) {
+    config.fail("attention_bias", "is true: a " + type + " with a bias on o_proj is not built");
   }
   if (config.boolean("mlp_bias", false)) config.fail("mlp_bias", "is true, which is not built");
   const std::string activation = config.text(config.root(), "hidden_act", "silu");
@@ -184,9 +185,11 @@ Shape read_hugging_face(const std::string& path) {
   const bool folder = std::filesystem::is_directory(path);
   const ConfigFile config(folder ? (std::filesystem::path(path) / "config.json").string() : path);
   const std::string type = config.text(config.root(), "model_type", "");
-  if (type == "llama" || type == "mistral" || type == "qwen2") return read_llama(config, type);
+  if (type == "llama" || type == "mistral" || type == "qwen2" || type == "qwen3") {
+    return read_llama(config, type);
+  }
   if (type == "gpt2") return read_gpt2(config);
-  config.fail("model_type", "is \"" + type + "\"; built are llama, mistral, qwen2 and gpt2");
+  config.fail("model_type", "is \"" + type + "\"; built are llama, mistral, qwen2, qwen3 and gpt2");
 }
 
 std::vector<double> rope_frequencies(const Shape& shape) {

@@ -79,6 +79,12 @@ void add_layer(Table& table, const Shape& shape) {
     table.bias("self_attn.k_proj", shape.key_columns(), Sharding::rows, head);
     table.bias("self_attn.v_proj", shape.key_columns(), Sharding::rows, head);
   }
+  if (shape.qk_norm) {
+    for (const char* name : {"self_attn.q_norm", "self_attn.k_norm"}) {
+      table.norm(name, head, false);
+      table.parameters.back().reader = Reader::by_heads;
+    }
+  }
   table.matrix("self_attn.o_proj", hidden, shape.query_columns(), Sharding::columns, head,
                residual);
   if (gpt2) table.bias("self_attn.o_proj", hidden, Sharding::columns);

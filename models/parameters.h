@@ -17,7 +17,8 @@ enum class Sharding {
 
 // Which tensor-parallel ranks compute with a replicated parameter. What is added to a sum over the
 // ranks is added by the first.
-enum class Reader { every_rank, first_rank };
+// by_heads: every one has all of it and uses it for the heads it has.
+enum class Reader { every_rank, first_rank, by_heads };
 
 enum class Initializer { zeros, ones, normal };
 

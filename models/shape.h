@@ -44,6 +44,7 @@ struct Shape {
   double norm_eps = 1e-5;
   bool tie_word_embeddings = false;
   bool attention_bias = false;  // on q, k and v; gpt2 has biases everywhere
+  bool qk_norm = false;         // RMSNorm of every head of q and k, before their rotation
 
   std::int64_t query_columns() const { return num_attention_heads * head_dim; }
   std::int64_t key_columns() const { return num_key_value_heads * head_dim; }
@@ -56,7 +57,7 @@ std::vector<std::string> preset_names();
 Shape preset(std::string_view name);
 
 // Reads a Hugging Face config.json (the file, or the folder that holds it) of a llama, mistral,
-// qwen2 or gpt2 model. Throws ModelError naming the file and the key if a key is missing, is of the
+// qwen2, qwen3 or gpt2 model. Throws ModelError naming the file and the key if a key is missing, is of the
 // wrong type, or asks for something that is not built.
 Shape read_hugging_face(const std::string& path);
 

@@ -20,6 +20,7 @@ void add_verify(CLI::App& app, Command& chosen);
 void add_schedule(CLI::App& app, Command& chosen);
 void add_data(CLI::App& app, Command& chosen);
 void add_bench(CLI::App& app, Command& chosen);
+void add_checkpoint(CLI::App& app, Command& chosen);
 void add_config(CLI::App& app, Command& chosen);
 
 }  // namespace trireme::launch

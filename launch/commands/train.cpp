@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <iterator>
 #include <optional>
 #include <sstream>
@@ -17,8 +18,10 @@
 #include "launch/commands/config_arguments.h"
 #include "launch/config_keys.h"
 #include "launch/console.h"
+#include "launch/deadline.h"
 #include "launch/interrupt.h"
 #include "launch/node.h"
+#include "launch/run_checkpoints.h"
 #include "launch/run_folder.h"
 #include "launch/run_header.h"
 #include "models/work.h"
@@ -28,18 +31,29 @@ namespace {
 
 struct TrainArguments {
   ConfigArguments config;
+  std::string resume, reset;
   bool dry_run = false;
 };
 
 // One run on one rank, from its config to its last line.
 class Run {
  public:
-  Run(Job& job, TrainArguments arguments) : job_(job), arguments_(std::move(arguments)) {}
+  Run(Job& job, TrainArguments arguments, StopRequest& stop)
+      : job_(job),
+        arguments_(std::move(arguments)),
+        stop_(stop),
+        checkpoints_(job, stop.requested) {
+    if (!arguments_.resume.empty()) {
+      arguments_.config.settings.push_back("checkpoint.resume=" + arguments_.resume);
+    }
+  }
 
   ExitCode execute() {
     all_or_none(job_, [this] { read_config(setup_, job_, arguments_.config, arguments_.dry_run); });
     if (arguments_.dry_run) return print_plan();
+    deadline_ = Deadline(loaded().config.train.max_seconds);
     all_or_none(job_, [this] { setup_.data = open_training_data(loaded().config); });
+    all_or_none(job_, [this] { plan_checkpoints(); });
     all_or_none(job_, [this] {
       if (job_.rank() == 0) open_folder();
     });
@@ -54,7 +68,13 @@ class Run {
                              options());
     say_header();
     try {
+      phase_ = "loading a checkpoint";
+      checkpoints_.resume(trainer, setup_.data);
+      if (folder_) folder_->keep_metrics_until(checkpoints_.kept_metrics());
+      checkpoints_.begin(loaded(), *setup_.backend, *world, trainer, setup_.data);
       return train(trainer);
+    } catch (const AgreedEnd&) {
+      throw;
     } catch (...) {
       // Now, while everything still stands: a stream that waits for a peer cannot be torn down.
       end_job(job_, phase_, std::current_exception());
@@ -74,10 +94,15 @@ class Run {
     return ExitCode::done;
   }
 
+  void plan_checkpoints() {
+    checkpoints_.plan(setup_.loaded, parse_reset(arguments_.reset));
+    if (!loaded().problems.empty()) throw ConfigError(loaded().problems);
+  }
+
   void open_folder() {
-    folder_.emplace(loaded().config.run.dir);
+    folder_.emplace(loaded().config.run.dir, checkpoints_.resumes());
     folder_->write("resolved.toml", resolved_toml(loaded().config));
-    folder_->write("log.txt", "");
+    if (!checkpoints_.resumes()) folder_->write("log.txt", "");
     auto console = std::make_shared<spdlog::sinks::stdout_sink_st>();
     auto file =
         std::make_shared<spdlog::sinks::basic_file_sink_st>((folder_->path() / "log.txt").string());
@@ -123,36 +148,74 @@ class Run {
   }
 
   ExitCode train(runtime::Trainer& trainer) {
-    const auto& interrupted = watch_for_interrupt();
     ProgressLine progress(folder_ && isatty(STDERR_FILENO));
-    phase_ = "training step 1";
-    const runtime::Outcome outcome = trainer.run(
-        {.step = [&](const runtime::StepRecord& record) { report_step(record, progress); },
-         .evaluation = [&](std::int64_t step,
-                           double loss) { report_evaluation(step, loss, progress); }},
-        interrupted);
+    first_step_ = trainer.progress().step + 1;
+    phase_ = "training step " + std::to_string(first_step_);
+    runtime::TrainerObserver observer{
+        .step = [&](const runtime::StepRecord& record) { report_step(record, progress); },
+        .evaluation = [&](std::int64_t step,
+                          double loss) { report_evaluation(step, loss, progress); }};
+    if (checkpoints_.writes()) {
+      observer.checkpoint = [&] { checkpoints_.save(trainer, setup_.data); };
+    }
+    const runtime::Outcome outcome = trainer.run(observer, stop_.requested);
     progress.clear();
+    phase_ = "writing checkpoints";
+    const bool saved = finish_checkpoints(trainer, outcome);
     say_peaks();
-    return conclude(outcome);
+    return conclude(outcome, saved);
+  }
+
+  // Whether the run can go on from where it stopped. What failed to be written ends every rank.
+  bool finish_checkpoints(runtime::Trainer& trainer, runtime::Outcome outcome) {
+    if (!checkpoints_.writes()) return false;
+    const auto finish = [&] {
+      all_or_none(job_, [&] { checkpoints_.finish(); });
+      say_news();
+    };
+    finish();
+    if (outcome == runtime::Outcome::diverged) return false;
+    if (checkpoints_.last_step() != trainer.progress().step) {
+      checkpoints_.save(trainer, setup_.data);
+      finish();
+    }
+    return true;
+  }
+
+  void say_news() {
+    if (!folder_) return;
+    for (const std::string& line : checkpoints_.news()) kernels::log().info("{}", line);
+  }
+
+  // A job that is about to be ended saves first.
+  void look_at_the_clock() {
+    if (stop_.requested || !deadline_.is_due(typical_seconds_, checkpoints_.last_seconds())) return;
+    stop_.requested = true;
+    kernels::log().info("{:.0f} s are left: saves and stops", deadline_.left());
   }
 
   void report_step(const runtime::StepRecord& record, ProgressLine& progress) {
     phase_ = "training step " + std::to_string(record.step + 1);
     if (!folder_) return;
     // The first step builds caches; it would spoil the estimate of the others.
-    if (record.step > 1)
+    if (record.step > first_step_)
       typical_seconds_ =
           typical_seconds_ > 0 ? 0.9 * typical_seconds_ + 0.1 * record.seconds : record.seconds;
     const double per_step = typical_seconds_ > 0 ? typical_seconds_ : record.seconds;
     const double eta = per_step * static_cast<double>(options().steps - record.step);
     folder_->add_metrics(step_json(record, scale_));
     const std::int64_t interval = loaded().config.train.log_interval;
-    const bool due = interval > 0 && (record.step % interval == 0 || record.step == 1 ||
+    const bool due = interval > 0 && (record.step % interval == 0 || record.step == first_step_ ||
                                       record.step == options().steps);
     if (due || record.result.skipped) {
       progress.clear();
       kernels::log().info("{}", step_line(record, scale_, eta));
     }
+    if (const auto news = checkpoints_.news(); !news.empty()) {
+      progress.clear();
+      for (const std::string& line : news) kernels::log().info("{}", line);
+    }
+    look_at_the_clock();
     progress.show(record.step, options().steps, eta);
   }
 
@@ -187,10 +250,9 @@ class Run {
                         bytes_text(peaks[largest].front()), largest, all.size(), parts);
   }
 
-  ExitCode conclude(runtime::Outcome outcome) {
+  ExitCode conclude(runtime::Outcome outcome, bool saved) {
     if (folder_) {
-      if (outcome == runtime::Outcome::stopped)
-        kernels::log().warn("stopped by a signal after a whole step; nothing was saved");
+      if (outcome == runtime::Outcome::stopped) say_why_stopped(saved);
       if (outcome == runtime::Outcome::diverged) {
         kernels::log().error("diverged: {} steps in a row had gradients that are not finite",
                              options().max_skipped_steps + 1);
@@ -199,25 +261,45 @@ class Run {
     }
     switch (outcome) {
       case runtime::Outcome::finished: return ExitCode::done;
-      case runtime::Outcome::stopped: return ExitCode::interrupted;
+      case runtime::Outcome::stopped: return saved ? ExitCode::resumable : ExitCode::interrupted;
       case runtime::Outcome::diverged: return ExitCode::diverged;
     }
     return ExitCode::internal;
   }
 
+  void say_why_stopped(bool saved) const {
+    const int signal = stop_.signal;
+    const std::string why = signal == 0 ? "to end in time or by another rank's signal"
+                                        : std::string("by ") + strsignal(signal);
+    if (saved) {
+      kernels::log().warn("stopped {} after step {}, saved; the same command goes on", why,
+                          checkpoints_.last_step());
+    } else {
+      kernels::log().warn(
+          "stopped {} after a whole step; checkpoint.interval is 0, so nothing was "
+          "saved",
+          why);
+    }
+  }
+
   Job& job_;
   TrainArguments arguments_;
+  StopRequest& stop_;
+  RunCheckpoints checkpoints_;
   std::string phase_ = "reading the config";
   RankSetup setup_;
   std::optional<RunFolder> folder_;  // on rank 0
   Scale scale_;
   std::vector<std::string> hosts_;
   double typical_seconds_ = 0;
+  std::int64_t first_step_ = 1;
+  Deadline deadline_{0};
 };
 
 ExitCode run_train(const TrainArguments& arguments) {
+  StopRequest& stop = watch_for_stop();
   const auto job = start_job();
-  Run run(*job, arguments);
+  Run run(*job, arguments, stop);
   try {
     return run.execute();
   } catch (const AgreedEnd& end) {
@@ -235,6 +317,12 @@ void add_train(CLI::App& app, Command& chosen) {
   // Lives as long as the parser that fills it in.
   auto arguments = std::make_shared<TrainArguments>();
   add_config_arguments(*command, arguments->config);
+  command->add_option("--resume", arguments->resume,
+                      "short for --set checkpoint.resume=...: auto, never, or a path");
+  command->add_option(
+      "--reset", arguments->reset,
+      "what of the checkpoint not to go on with: some of optimizer, data, schedule, "
+      "joined by commas");
   command->add_flag("--dry-run", arguments->dry_run,
                     "checks the config, prints the plan and stops");
   command->footer(
@@ -242,6 +330,7 @@ void add_train(CLI::App& app, Command& chosen) {
       "  trireme train configs/quickstart.toml\n"
       "  mpirun -np 8 --bind-to none trireme train run.toml --dp 8 --set train.steps=1000\n"
       "  srun --mpi=pmix -n 16 trireme train run.toml\n"
+      "  trireme train tune.toml --resume runs/base --reset optimizer,data,schedule\n"
       "\nKeys of the config file, for --set:\n" +
       config_help());
   command->callback(

@@ -27,11 +27,16 @@ SelfAttention::SelfAttention(const LayerContext& context, const std::string& nam
                    context.buffers.joined(
                        {name + ".q_proj.bias", name + ".k_proj.bias", name + ".v_proj.bias"})),
             Linear(context.backend, context.buffers.weight(name + ".o_proj.weight"),
-                   context.added_to_sum(name + ".o_proj.bias"))) {}
+                   context.added_to_sum(name + ".o_proj.bias"))) {
+  if (!context.shape.qk_norm) return;
+  q_norm_.emplace(context, name + ".q_norm");
+  k_norm_.emplace(context, name + ".k_norm");
+}
 
 Tensor SelfAttention::forward(Stream& stream, Tensor x, Saved& saved) const {
   saved.qkv = pair_.first(stream, x);
   saved.pair.x = std::move(x);
+  if (q_norm_) normalize_heads(stream, saved);
   rotate(stream, saved.qkv, false);
   attend(stream, saved);
   return pair_.second(stream, saved.pair.inner);
@@ -78,6 +83,7 @@ LinearPair::Between SelfAttention::attention_gradient(Stream& stream, Saved& sav
                                                     .shape = shape_,
                                                     .scale = scale_});
     rotate(stream, d_qkv, true);
+    if (q_norm_) normalize_heads_backward(stream, d_qkv, saved);
     saved.qkv.reset();
     saved.log_sum_exp.reset();
     return d_qkv;
@@ -104,6 +110,40 @@ View SelfAttention::keys(View qkv) const {
 View SelfAttention::values(View qkv) const {
   return qkv.column_range((shape_.heads + shape_.kv_heads) * shape_.head_dim,
                           shape_.kv_heads * shape_.head_dim);
+}
+
+// Columns of a matrix of tokens as a matrix of its own with a head a row.
+Tensor SelfAttention::heads_of(Stream& stream, View columns) const {
+  Tensor heads =
+      backend_.allocate(stream, {columns.rows * columns.columns / shape_.head_dim, shape_.head_dim},
+                        columns.dtype, Category::activations);
+  backend_.run(stream,
+               kernels::Convert{.x = columns, .out = heads.view().reshaped(columns.shape())});
+  return heads;
+}
+
+void SelfAttention::normalize_heads(Stream& stream, Saved& saved) const {
+  const auto normalize = [&](const Norm& norm, View columns, Tensor& raw, Norm::Saved& kept) {
+    raw = heads_of(stream, columns);
+    const Norm::Result result = norm.forward(stream, raw, {}, kept);
+    backend_.run(
+        stream, kernels::Convert{.x = result.out.view().reshaped(columns.shape()), .out = columns});
+  };
+  normalize(*q_norm_, queries(saved.qkv), saved.raw_q, saved.q_norm);
+  normalize(*k_norm_, keys(saved.qkv), saved.raw_k, saved.k_norm);
+}
+
+void SelfAttention::normalize_heads_backward(Stream& stream, View d_qkv, Saved& saved) const {
+  const auto back = [&](const Norm& norm, View d_columns, Tensor& raw, Norm::Saved& kept) {
+    const Tensor d_heads = heads_of(stream, d_columns);
+    const Tensor d_raw = norm.backward(stream, raw, d_heads, {}, kept);
+    backend_.run(stream,
+                 kernels::Convert{.x = d_raw.view().reshaped(d_columns.shape()), .out = d_columns});
+    raw.reset();
+    kept = {};
+  };
+  back(*q_norm_, queries(d_qkv), saved.raw_q, saved.q_norm);
+  back(*k_norm_, keys(d_qkv), saved.raw_k, saved.k_norm);
 }
 
 void SelfAttention::rotate(Stream& stream, View qkv, bool inverse) const {

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <optional>
+
 #include "kernels/backend.h"
 #include "runtime/model/layer_context.h"
 #include "runtime/model/linear_pair.h"
+#include "runtime/model/norm.h"
 
 namespace trireme::runtime {
 
@@ -15,6 +18,9 @@ class SelfAttention {
   struct Saved {
     LinearPair::Saved pair;
     kernels::Tensor qkv, log_sum_exp;
+    // With norms of heads only: q and k as they were before, a head a row.
+    kernels::Tensor raw_q, raw_k;
+    Norm::Saved q_norm, k_norm;
   };
 
   SelfAttention(const LayerContext& context, const std::string& name);
@@ -41,6 +47,9 @@ class SelfAttention {
   kernels::View values(kernels::View qkv) const;
   void attend(kernels::Stream& stream, Saved& saved) const;
   LinearPair::Between attention_gradient(kernels::Stream& stream, Saved& saved) const;
+  kernels::Tensor heads_of(kernels::Stream& stream, kernels::View columns) const;
+  void normalize_heads(kernels::Stream& stream, Saved& saved) const;
+  void normalize_heads_backward(kernels::Stream& stream, kernels::View d_qkv, Saved& saved) const;
   void rotate(kernels::Stream& stream, kernels::View qkv, bool inverse) const;
 
   kernels::Backend& backend_;
@@ -48,6 +57,7 @@ class SelfAttention {
   kernels::AttentionShape shape_;
   double scale_;
   LinearPair pair_;
+  std::optional<Norm> q_norm_, k_norm_;
 };
 
 }  // namespace trireme::runtime

@@ -79,10 +79,9 @@ DataParallel::DataParallel(kernels::Backend& backend, Stream& compute, Parameter
 DataParallel::Sharing DataParallel::sharing_of(const models::Shard& shard) const {
   if (shard.slice.copies == 1) return Sharing::none;
   if (shard.parameter.sharding != models::Sharding::replicated) return Sharing::copies;
-  const bool by_tokens =
-      options_.sequence_parallel && shard.parameter.reader == models::Reader::every_rank;
-  return by_tokens || shard.parameter.reader == models::Reader::first_rank ? Sharing::tensor
-                                                                           : Sharing::none;
+  const bool same_everywhere =
+      shard.parameter.reader == models::Reader::every_rank && !options_.sequence_parallel;
+  return same_everywhere ? Sharing::none : Sharing::tensor;
 }
 
 // What of a bucket is summed among whom, and what of it counts in the norm here.

@@ -10,6 +10,7 @@ namespace trireme::runtime {
 struct Progress {
   std::int64_t step = 0;     // finished steps
   std::int64_t samples = 0;  // trained on
+  std::int64_t tokens = 0;   // of these
   std::int64_t updates = 0;  // of the optimizer: steps that were not skipped
   std::int64_t skipped_steps = 0;
   std::int64_t skipped_in_a_row = 0;

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cstdio>
-#include <ctime>
 #include <exception>
 #include <utility>
 
@@ -18,15 +17,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts = {};
-  gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
 }
 
 // How a part went, as text: what came of it, or what failed.
@@ -164,7 +154,7 @@ void Saver::write(const Task& task) {
       [&] {
         if (!leads) return std::string();
         checkpoints::Manifest manifest{.program = options_.program,
-                                       .written = utc_now(),
+                                       .written = checkpoints::utc_now(),
                                        .config = options_.config,
                                        .state = task.run,
                                        .files = {},

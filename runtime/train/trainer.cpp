@@ -134,6 +134,8 @@ std::optional<Outcome> Trainer::settle(StepRecord& record, const TrainerObserver
   record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   progress_.step = record.step;
   progress_.samples += options_.global_batch;
+  progress_.tokens += options_.global_batch * options_.sequence_length;
+  record.tokens = progress_.tokens;
   progress_.updates = step_->updates();
   progress_.skipped_steps += record.result.skipped;
   progress_.skipped_in_a_row = record.result.skipped ? progress_.skipped_in_a_row + 1 : 0;

@@ -50,6 +50,7 @@ struct TrainerOptions {
 struct StepRecord {
   std::int64_t step = 0;  // from 1
   StepResult result;
+  std::int64_t tokens = 0;  // trained on so far
   double learning_rate = 0;
   double seconds = 0;              // since the step before was known
   std::int64_t skipped_steps = 0;  // so far

@@ -72,6 +72,7 @@ rope_scaling = { rope_type = "llama3", factor = 4.5, low_freq_factor = 1.5, high
 rms_norm_eps = 1.1e-06
 tie_word_embeddings = true
 attention_bias = true
+qk_norm = true
 
 [data]
 train = [{ path = "a", weight = 0.1 }, { path = "b c", weight = 3.0 }]
@@ -120,6 +121,7 @@ eval_interval = 7
 eval_batches = 3
 log_interval = 5
 max_skipped_steps = 1
+max_seconds = 3600.0
 mfu_flops = "full"
 
 [schedule]
@@ -136,10 +138,11 @@ layers = 2
 
 [checkpoint]
 dir = "elsewhere"
-interval = 0
+interval = 250
 keep = 7
+keep_every = 1000
 async = false
-resume = "never"
+resume = "runs/other/checkpoints"
 
 [trace]
 steps = ""

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains the two tiny models for five steps and writes tests/golden/<name>.json and <name>.f32.
+"""Trains the tiny models for five steps and writes tests/golden/<name>.json and <name>.f32.
 
 <name>.f32 holds little-endian float32 values: the gradients of the first step before clipping, then the
 weights after the last step. Offsets in the index count values, not bytes.

@@ -1,4 +1,4 @@
-"""Two tiny language models in plain PyTorch, as functions of a dictionary of named parameters."""
+"""Three tiny language models in plain PyTorch, as functions of a dictionary of named parameters."""
 
 import math
 
@@ -42,7 +42,16 @@ GPT2 = {
     "tied_embeddings": True,
 }
 
-MODELS = {"llama": LLAMA, "gpt2": GPT2}
+# Norms of the heads of q and k, a head size of its own, tied embeddings, no biases.
+QWEN3 = {
+    **LLAMA,
+    "head_dim": 12,
+    "qkv_bias": False,
+    "qk_norm": True,
+    "tied_embeddings": True,
+}
+
+MODELS = {"llama": LLAMA, "gpt2": GPT2, "qwen3": QWEN3}
 
 
 def norm_shapes(prefix, config):
@@ -67,8 +76,15 @@ def attention_shapes(prefix, config):
         **projection_shapes(f"{prefix}.q_proj", query_width, hidden, config["qkv_bias"]),
         **projection_shapes(f"{prefix}.k_proj", key_width, hidden, config["qkv_bias"]),
         **projection_shapes(f"{prefix}.v_proj", key_width, hidden, config["qkv_bias"]),
+        **head_norm_shapes(prefix, config),
         **projection_shapes(f"{prefix}.o_proj", hidden, query_width, config["family"] == "gpt2"),
     }
+
+
+def head_norm_shapes(prefix, config):
+    if not config.get("qk_norm"):
+        return {}
+    return {f"{prefix}.{name}.weight": (config["head_dim"],) for name in ("q_norm", "k_norm")}
 
 
 def mlp_shapes(prefix, config):
@@ -166,6 +182,9 @@ def attention(parameters, prefix, config, activations):
     query = project_to_heads(parameters, f"{prefix}.q_proj", activations, head_dim)
     key = project_to_heads(parameters, f"{prefix}.k_proj", activations, head_dim)
     value = project_to_heads(parameters, f"{prefix}.v_proj", activations, head_dim)
+    if config.get("qk_norm"):
+        query = normalize(parameters, f"{prefix}.q_norm", config, query)
+        key = normalize(parameters, f"{prefix}.k_norm", config, key)
     if config["family"] == "llama":
         cosine, sine = rotary_tables(config, activations.shape[1], activations.dtype)
         query, key = rotate_halves(query, cosine, sine), rotate_halves(key, cosine, sine)

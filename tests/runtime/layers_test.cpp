@@ -83,10 +83,13 @@ class LayerTest : public testing::Test {
   std::unique_ptr<ParameterBuffers> buffers;
 };
 
-class FamilyTest : public LayerTest, public testing::WithParamInterface<models::Family> {
+class FamilyTest : public LayerTest, public testing::WithParamInterface<const char*> {
  protected:
   void SetUp() override {
-    build(GetParam() == models::Family::llama ? test::tiny_llama() : test::tiny_gpt2());
+    const std::string family = GetParam();
+    models::Shape of = family == "gpt2" ? test::tiny_gpt2() : test::tiny_llama();
+    of.qk_norm = family == "qwen3";
+    build(of);
     if (shape.family == models::Family::llama) {
       rope.emplace(*device.backend, *device.stream, shape, kSequence, Dtype::f64);
     }
@@ -295,10 +298,8 @@ TEST_P(WholeModelTest, TwoStagesGiveTheBitsOfOne) {
   EXPECT_EQ(gradients(), expected);
 }
 
-const auto kFamilies = testing::Values(models::Family::llama, models::Family::gpt2);
-const auto kFamilyName = [](const auto& family) {
-  return std::string(family.param == models::Family::llama ? "llama" : "gpt2");
-};
+const auto kFamilies = testing::Values("llama", "gpt2", "qwen3");
+const auto kFamilyName = [](const auto& family) { return std::string(family.param); };
 INSTANTIATE_TEST_SUITE_P(Families, FamilyTest, kFamilies, kFamilyName);
 INSTANTIATE_TEST_SUITE_P(Families, WholeModelTest, kFamilies, kFamilyName);
 

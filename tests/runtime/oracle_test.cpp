@@ -70,7 +70,8 @@ class OracleTest : public testing::TestWithParam<const char*> {
     shape.head_dim = config["head_dim"];
     shape.vocab_size = config["vocab_size"];
     shape.norm_eps = config["norm_eps"];
-    shape.attention_bias = true;
+    shape.attention_bias = config["qkv_bias"];
+    shape.qk_norm = config.value("qk_norm", false);
     shape.tie_word_embeddings = config["tied_embeddings"];
     if (shape.family == models::Family::gpt2) {
       shape.max_position_embeddings = config["max_positions"];
@@ -157,7 +158,7 @@ TEST_P(OracleTest, LossGradientsAndFiveStepsAgreeWithPyTorch) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, OracleTest, testing::Values("llama", "gpt2"),
+INSTANTIATE_TEST_SUITE_P(Models, OracleTest, testing::Values("llama", "gpt2", "qwen3"),
                          [](const auto& model) { return std::string(model.param); });
 
 }  // namespace

@@ -51,6 +51,7 @@ inline RandomCase random_case(std::uint32_t seed) {
     shape.vocab_size = between(17, 29);
     shape.tie_word_embeddings = between(0, 1) == 1;
     shape.attention_bias = !llama || between(0, 1) == 1;
+    shape.qk_norm = llama && between(0, 1) == 1;
     shape.num_hidden_layers = layout.pipeline * layout.virtual_stages + between(0, 3);
     task.sequence_length = 4 * between(1, 2);
     shape.max_position_embeddings = llama ? 0 : task.sequence_length;

@@ -36,6 +36,7 @@ inline checkpoints::RunState run_state(const Progress& progress) {
           .skipped_steps = progress.skipped_steps,
           .skipped_in_a_row = progress.skipped_in_a_row,
           .samples = progress.samples,
+          .tokens = progress.tokens,
           .loss_scale = progress.loss_scale,
           .loss_scale_good_steps = progress.loss_scale_good_steps};
 }
@@ -43,6 +44,7 @@ inline checkpoints::RunState run_state(const Progress& progress) {
 inline Progress progress_of(const checkpoints::RunState& state) {
   return {.step = state.step,
           .samples = state.samples,
+          .tokens = state.tokens,
           .updates = state.updates,
           .skipped_steps = state.skipped_steps,
           .skipped_in_a_row = state.skipped_in_a_row,

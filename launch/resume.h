@@ -1,0 +1,52 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoints/manifest.h"
+#include "launch/bootstrap.h"
+#include "launch/config_file.h"
+#include "runtime/train/progress.h"
+
+namespace trireme::launch {
+
+// What of a checkpoint a run does not go on with, for fine-tuning.
+struct Reset {
+  bool optimizer = false;  // AdamW's moments start at zero, and with them the count of updates
+  bool data = false;       // samples start at the first
+  bool schedule = false;   // steps start at 1, and with them the learning rate
+};
+
+// "optimizer,data,schedule", or some of them. Throws UsageError.
+Reset parse_reset(const std::string& text);
+
+// Where a run's own checkpoints are.
+std::filesystem::path checkpoint_folder(const Config& config);
+
+// The checkpoint at a path; or those in the folder, or run folder, that it is, newest first. Throws
+// CheckpointError{missing} if there is none.
+std::vector<std::filesystem::path> checkpoints_at(const std::string& path);
+
+// What checkpoint.resume names, the sooner the better: the run's own checkpoints, newest first; or
+// the checkpoint, or those in the folder, that it gives the path of. Throws
+// CheckpointError{missing} if there is nothing at that path.
+std::vector<std::filesystem::path> resume_candidates(const Config& config);
+
+// A key whose value is not what it was.
+struct ChangedKey {
+  std::string key, before, now, place;
+};
+
+// Compares the config of a checkpoint with the one of this run. What the tensors or the samples of
+// the checkpoint do not fit becomes a problem of `loaded`; the rest is returned.
+std::vector<ChangedKey> compare_with_saved(LoadedConfig& loaded,
+                                           const checkpoints::Manifest& manifest,
+                                           const std::string& checkpoint, const Reset& reset);
+
+// What a run that goes on from a checkpoint has behind it.
+runtime::Progress progress_after(const checkpoints::RunState& state, const Reset& reset);
+checkpoints::RunState state_after(const runtime::Progress& progress);
+
+}  // namespace trireme::launch

@@ -1,0 +1,215 @@
+#include "launch/run_checkpoints.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "checkpoints/error.h"
+#include "data/error.h"
+#include "kernels/log.h"
+#include "launch/console.h"
+#include "launch/failpoint.h"
+#include "launch/version.h"
+
+namespace trireme::launch {
+namespace {
+
+namespace fs = std::filesystem;
+
+using checkpoints::Checkpoint;
+using checkpoints::CheckpointError;
+
+std::string news_of(const runtime::SavedCheckpoint& saved) {
+  std::string text = fmt::format("saved {} | {} in {:.2f} s | training waited {:.0f} ms",
+                                 saved.path.string(), bytes_text(static_cast<double>(saved.bytes)),
+                                 saved.seconds, saved.stall_seconds * 1e3);
+  for (const std::int64_t step : saved.removed) text += fmt::format(" | removed step {}", step);
+  return text;
+}
+
+// The shard files of a checkpoint, shared out: each rank checks the bytes of some that nobody
+// loads.
+void check_rests(Checkpoint& checkpoint, const Job& job) {
+  const int files = static_cast<int>(checkpoint.manifest().files.size());
+  for (int file = job.rank(); file < files; file += job.size()) checkpoint.check_rest(file);
+}
+
+bool has_optimizer(const checkpoints::Manifest& manifest) {
+  return std::ranges::any_of(manifest.tensors, [](const checkpoints::StoredTensor& tensor) {
+    return !checkpoints::is_parameter(tensor.info.name);
+  });
+}
+
+}  // namespace
+
+void RunCheckpoints::plan(LoadedConfig& loaded, const Reset& reset) {
+  reset_ = reset;
+  disk_ = checkpoints::Disk(failpoint_hook(job_.rank()));
+  store_.emplace(checkpoint_folder(loaded.config), disk_);
+  if (job_.rank() == 0) plan_on_rank_0(loaded);
+}
+
+void RunCheckpoints::plan_on_rank_0(LoadedConfig& loaded) {
+  if (loaded.config.checkpoint.interval > 0) {
+    lock_.emplace(store_->folder().parent_path());
+    store_->remove_leftovers();
+  }
+  candidates_ = resume_candidates(loaded.config);
+  if (candidates_.empty() && (reset_.optimizer || reset_.data || reset_.schedule)) {
+    throw CheckpointError(checkpoints::Fault::missing,
+                          "--reset: there is no checkpoint to go on from in " +
+                              store_->folder().string() + "; name one with --resume");
+  }
+  for (const fs::path& path : candidates_) {
+    std::optional<Checkpoint> checkpoint;
+    try {
+      checkpoint.emplace(path);
+    } catch (const CheckpointError&) {
+      continue;  // said when it is tried
+    }
+    for (const ChangedKey& change :
+         compare_with_saved(loaded, checkpoint->manifest(), path.string(), reset_)) {
+      news_.push_back(fmt::format("changed since the checkpoint: {} {} -> {} ({})", change.key,
+                                  change.before, change.now.empty() ? "nothing" : change.now,
+                                  change.place));
+    }
+    break;
+  }
+}
+
+// Only rank 0 has looked: on a shared disk others might see another moment.
+void RunCheckpoints::share_candidates() {
+  std::string lines;
+  for (const fs::path& path : candidates_) lines += path.string() + "\n";
+  std::istringstream all(job_.gather(lines).front());
+  candidates_.clear();
+  for (std::string line; std::getline(all, line);) candidates_.emplace_back(line);
+}
+
+void RunCheckpoints::resume(runtime::Trainer& trainer, TrainingData& data) {
+  share_candidates();
+  std::optional<fs::path> from;
+  std::string failures;
+  for (const fs::path& path : candidates_) {
+    const auto failure = try_candidate(path, trainer, data);
+    if (!failure) {
+      from = path;
+      break;
+    }
+    failures += "\n  " + *failure;
+    if (job_.rank() == 0) kernels::log().error("not a good checkpoint: {}", *failure);
+  }
+  all_or_none(job_, [&] {
+    if (!candidates_.empty() && !from) {
+      throw CheckpointError(checkpoints::Fault::corrupt,
+                            "none of the checkpoints there are is good:" + failures +
+                                "\n  to begin again without them: checkpoint.resume = \"never\"");
+    }
+  });
+  if (from) trainer.state().adopt();
+  const runtime::Progress progress = from ? progress_after(*resumed_, reset_) : runtime::Progress();
+  if (from) trainer.go_on(progress);
+  last_step_ = progress.step;
+  all_or_none(job_, [&] {
+    if (job_.rank() == 0) leave_other_pasts(from, progress.step);
+  });
+  if (!from || job_.rank() != 0) return;
+  kernels::log().info("goes on from {} after step {}, {} samples", from->string(), resumed_->step,
+                      resumed_->samples);
+  for (const std::string& line : news()) kernels::log().info("{}", line);
+  for (const std::string& note : data_notes_) kernels::log().info("data: {}", note);
+}
+
+// What is wrong with it on any rank, the same text on all of them; nothing if all could load it.
+std::optional<std::string> RunCheckpoints::try_candidate(const fs::path& path,
+                                                         runtime::Trainer& trainer,
+                                                         TrainingData& data) {
+  std::string failure;
+  std::exception_ptr user_error;
+  try {
+    Checkpoint checkpoint(path);
+    const checkpoints::Manifest& manifest = checkpoint.manifest();
+    Reset reset = reset_;
+    reset.optimizer = reset.optimizer || !has_optimizer(manifest);
+    trainer.state().load(checkpoint, !reset.optimizer);
+    check_rests(checkpoint, job_);
+    reset_ = reset;
+    resumed_ = manifest.state;
+    // A checkpoint that was imported has no samples behind it.
+    if (!reset_.data && !manifest.state.datasets.empty()) data_notes_ = data.go_on(manifest.state);
+  } catch (const CheckpointError& error) {
+    failure = error.what();
+  } catch (const data::DataError&) {
+    user_error = std::current_exception();
+  }
+  all_or_none(job_, [&] {
+    if (user_error) std::rethrow_exception(user_error);
+  });
+  for (const std::string& each : job_.gather(failure)) {
+    if (!each.empty()) return each;
+  }
+  return std::nullopt;
+}
+
+// Checkpoints that are not this run's past must never be taken for it.
+void RunCheckpoints::leave_other_pasts(const std::optional<fs::path>& from, std::int64_t step) {
+  std::error_code ignored;
+  const bool own = from && fs::equivalent(from->parent_path(), store_->folder(), ignored);
+  if (own) kept_metrics_ = step;
+  if (!lock_) return;  // writes none
+  // A schedule that starts anew is another run, whose checkpoints have the same steps.
+  if (!own || resumed_->step != step) {
+    if (const auto aside = store_->set_all_aside()) {
+      kernels::log().warn("the checkpoints that were in {} are in {} now",
+                          store_->folder().string(), aside->string());
+    }
+    return;
+  }
+  for (const auto& entry : store_->list()) {
+    if (entry.step <= step) continue;
+    kernels::log().warn("the later checkpoint of step {} is in {} now", entry.step,
+                        store_->set_aside(entry).string());
+  }
+}
+
+void RunCheckpoints::begin(const LoadedConfig& loaded, kernels::Backend& backend,
+                           runtime::Communicator& world, runtime::Trainer& trainer,
+                           const TrainingData&) {
+  const CheckpointSection& section = loaded.config.checkpoint;
+  if (section.interval == 0) return;
+  const std::string version = version_text();
+  saver_ = std::make_unique<runtime::Saver>(
+      backend, trainer.compute(), world.split(0, "checkpoints"), trainer.state(), *store_, disk_,
+      runtime::SaverOptions{.asynchronous = section.async,
+                            .keep = section.keep,
+                            .keep_every = section.keep_every,
+                            .program = version.substr(0, version.find(',')),
+                            .config = resolved_toml(loaded.config)},
+      runtime::Saver::Observer{.saved =
+                                   [this](const runtime::SavedCheckpoint& saved) {
+                                     const std::lock_guard lock(mutex_);
+                                     news_.push_back(news_of(saved));
+                                   },
+                               .failed = [this] { stop_ = true; }});
+}
+
+void RunCheckpoints::save(const runtime::Trainer& trainer, const TrainingData& data) {
+  checkpoints::RunState state = state_after(trainer.progress());
+  describe_data(state, data.datasets, *data.train, trainer.progress().samples);
+  last_step_ = state.step;
+  saver_->save(std::move(state));
+}
+
+void RunCheckpoints::finish() {
+  if (saver_) saver_->finish();
+}
+
+std::vector<std::string> RunCheckpoints::news() {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> lines(news_.begin(), news_.end());
+  news_.clear();
+  return lines;
+}
+
+}  // namespace trireme::launch
