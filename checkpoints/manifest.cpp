@@ -121,7 +121,8 @@ void check_coverage(const Manifest& manifest, const std::string& where) {
     std::int64_t covered = 0;
     std::vector<Region> regions;
     for (const StoredSlice& slice : tensor.slices) {
-      if (slice.region.end_row() > tensor.info.rows ||
+      if (slice.region.first_row < 0 || slice.region.first_column < 0 ||
+          slice.region.end_row() > tensor.info.rows ||
           slice.region.end_column() > tensor.info.columns || slice.region.size() == 0) {
         fail("a slice is empty or reaches beyond the tensor");
       }

@@ -22,8 +22,8 @@ struct DatasetState {
   std::string fingerprint;                       // of its content
   std::int64_t first_token = 0, last_token = 0;  // the range that is trained on
   std::int64_t stream = 0;  // which of the run's orders of samples is this dataset's
-  DataPosition start;       // when the blend was last changed
-  DataPosition now;
+  DataPosition start = {};  // when the blend was last changed
+  DataPosition now = {};
 };
 
 // Everything about a run that is not a tensor. All that is random is a function of the seed and of

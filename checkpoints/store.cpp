@@ -42,7 +42,9 @@ std::vector<std::string> names_in(const fs::path& folder) {
        entry.increment(error)) {
     names.push_back(entry->path().filename().string());
   }
-  if (error && error != std::errc::no_such_file_or_directory) {
+  const bool is_none =
+      error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory;
+  if (error && !is_none) {
     throw CheckpointError(Fault::io, folder.string() + ": cannot be read: " + error.message());
   }
   return names;
@@ -127,6 +129,11 @@ std::vector<std::int64_t> Store::prune(std::int64_t keep, std::int64_t keep_ever
   const std::vector<std::int64_t> steps = prunable(keep, keep_every);
   for (const std::int64_t step : steps) remove(path_of(step));
   return steps;
+}
+
+void Store::discard(const fs::path& attempt) const noexcept {
+  std::error_code ignored;
+  fs::remove_all(attempt, ignored);
 }
 
 // Under another name first, so that half of it is never taken for a checkpoint.

@@ -41,6 +41,9 @@ class Store {
   // synced.
   void commit(const std::filesystem::path& attempt, Manifest& manifest) const;
 
+  // Gives an attempt up; what cannot be removed is left over.
+  void discard(const std::filesystem::path& attempt) const noexcept;
+
   // The steps of all but the newest `keep` checkpoints and those of a step that `keep_every`
   // divides (0: none).
   std::vector<std::int64_t> prunable(std::int64_t keep, std::int64_t keep_every) const;

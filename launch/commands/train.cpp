@@ -70,7 +70,8 @@ class Run {
     try {
       phase_ = "loading a checkpoint";
       checkpoints_.resume(trainer, setup_.data);
-      if (folder_) folder_->keep_metrics_until(checkpoints_.kept_metrics());
+      if (folder_ && checkpoints_.resumes())
+        folder_->keep_metrics_until(checkpoints_.kept_metrics());
       checkpoints_.begin(loaded(), *setup_.backend, *world, trainer, setup_.data);
       return train(trainer);
     } catch (const AgreedEnd&) {

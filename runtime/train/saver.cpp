@@ -94,6 +94,7 @@ void Saver::work() {
       if (!failed_before) write(task);
     } catch (const std::exception& error) {
       failure = error.what();
+      if (group_->rank() == 0) store_.discard(store_.attempt_of(task.run.step));
     }
     lock.lock();
     if (!failure.empty()) failure_ = failure;

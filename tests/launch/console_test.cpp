@@ -60,6 +60,7 @@ runtime::StepRecord record() {
   runtime::StepRecord result;
   result.step = 10;
   result.result = {.loss = 2.7123456789012345, .gradient_norm = 1.2, .data_seconds = 0.00123};
+  result.tokens = 81920;
   result.learning_rate = 3e-4;
   result.seconds = 0.4125;
   result.skipped_steps = 1;
