@@ -10,6 +10,7 @@
 #include "bench/schedules.h"
 #include "bench/step.h"
 #include "launch/bootstrap.h"
+#include "launch/commands/bench_checkpoint.h"
 #include "launch/commands/bench_pipeline.h"
 #include "launch/commands/commands.h"
 #include "launch/config.h"
@@ -256,6 +257,7 @@ void add_bench(CLI::App& app, Command& chosen) {
   add_step(*command, chosen);
   add_schedules(*command, chosen);
   add_bench_pipeline(*command, chosen);
+  add_bench_checkpoint(*command, chosen);
 }
 
 }  // namespace trireme::launch

@@ -1,0 +1,177 @@
+#include "bench/checkpoint.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <memory>
+
+#include "bench/measure.h"
+#include "checkpoints/disk.h"
+#include "checkpoints/store.h"
+#include "runtime/comm/numbers.h"
+#include "runtime/train/saver.h"
+
+namespace trireme::bench {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kBlock = std::size_t{4} << 20;
+
+// Of this process, in bytes: what it has now, or the most it had since reset_peak.
+std::uint64_t memory_of(const char* key) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(key)) return std::stoull(line.substr(line.find(':') + 1)) * 1024;
+  }
+  return 0;
+}
+void reset_peak() { std::ofstream("/proc/self/clear_refs") << "5"; }
+
+// Reads come from the disk, not from memory.
+void forget(const fs::path& path) {
+  const int file = ::open(path.c_str(), O_RDONLY);
+  if (file < 0) return;
+  ::posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+  ::close(file);
+}
+
+class Rounds {
+ public:
+  Rounds(kernels::Backend& backend, runtime::Communicator& world, runtime::Trainer& trainer,
+         const CheckpointOptions& options)
+      : backend_(backend),
+        world_(world),
+        trainer_(trainer),
+        folder_(options.folder),
+        store_(folder_ / "checkpoints", disk_),
+        stream_(backend.make_stream()),
+        mine_("rank-" + std::to_string(world.rank())) {
+    disk_.make_folder(folder_);
+    times_.bytes = static_cast<std::uint64_t>(
+        over_ranks(static_cast<double>(trainer.state().bytes()), runtime::Reduction::sum));
+  }
+
+  CheckpointTimes run(int rounds) {
+    // The first of each takes memory and makes folders.
+    for (int round = -1; round < rounds; ++round) {
+      const double plain_write = timed([&] { write_plainly(); });
+      const auto [save, stall] = save_once(round + 2);
+      for (const auto& entry : fs::recursive_directory_iterator(folder_)) forget(entry.path());
+      const double plain_read = timed([&] { read_plainly(round + 2); });
+      for (const auto& entry : fs::recursive_directory_iterator(folder_)) forget(entry.path());
+      const double load = timed([&] { load_once(round + 2); });
+      if (round < 0) continue;
+      times_.plain_write.push_back(plain_write);
+      times_.save.push_back(save);
+      times_.stall.push_back(stall);
+      times_.plain_read.push_back(plain_read);
+      times_.load.push_back(load);
+    }
+    return times_;
+  }
+
+ private:
+  double over_ranks(double number, runtime::Reduction reduction) {
+    runtime::reduce_numbers(backend_, *stream_, world_, {&number, 1}, reduction);
+    return number;
+  }
+
+  // Until the slowest rank is done, all having begun together.
+  double timed(const std::function<void()>& work) {
+    over_ranks(0, runtime::Reduction::sum);
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    return over_ranks(seconds_since(start), runtime::Reduction::maximum);
+  }
+
+  static double seconds_since(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+
+  // What dd bs=4M conv=fsync does.
+  void write_plainly() {
+    const fs::path path = folder_ / mine_;
+    disk_.remove_all(path);
+    if (block_.empty()) block_.assign(kBlock, std::byte{37});
+    checkpoints::Disk::File file(disk_, path);
+    for (std::size_t left = trainer_.state().bytes(); left > 0;) {
+      const std::size_t count = std::min(left, kBlock);
+      file.write(std::span(block_).first(count));
+      left -= count;
+    }
+    file.finish();
+  }
+
+  std::pair<double, double> save_once(std::int64_t step) {
+    double stall = 0;
+    const std::uint64_t before = memory_of("VmRSS");
+    reset_peak();
+    const double all = timed([&] {
+      runtime::Saver saver(backend_, trainer_.compute(), world_.split(0, "checkpoints"),
+                           trainer_.state(), store_, disk_, {.keep = 1}, {});
+      const auto start = std::chrono::steady_clock::now();
+      saver.save({.step = step});
+      stall = seconds_since(start);
+      saver.finish();
+    });
+    times_.extra_memory = std::max(times_.extra_memory, memory_of("VmHWM") - before);
+    return {all, over_ranks(stall, runtime::Reduction::maximum)};
+  }
+
+  // As many bytes as this rank loads, of the shards there are.
+  void read_plainly(std::int64_t step) {
+    char name[64];
+    std::snprintf(name, sizeof name, "shard-%05d-of-%05d.h5", world_.rank(), world_.size());
+    const checkpoints::InputFile file(store_.path_of(step) / name);
+    for (std::uint64_t at = 0; at < file.size(); at += kBlock) {
+      const std::size_t count = std::min<std::uint64_t>(kBlock, file.size() - at);
+      file.read(at, std::span(block_).first(count));
+    }
+  }
+
+  void load_once(std::int64_t step) {
+    checkpoints::Checkpoint from(store_.path_of(step));
+    trainer_.state().load(from, true);
+    trainer_.state().adopt();
+    trainer_.compute().synchronize();
+  }
+
+  kernels::Backend& backend_;
+  runtime::Communicator& world_;
+  runtime::Trainer& trainer_;
+  fs::path folder_;
+  checkpoints::Disk disk_;
+  checkpoints::Store store_;
+  std::unique_ptr<kernels::Stream> stream_;
+  std::string mine_;
+  std::vector<std::byte> block_;
+  CheckpointTimes times_;
+};
+
+}  // namespace
+
+CheckpointTimes run_checkpoints(kernels::Backend& backend, runtime::Communicator& world,
+                                const CheckpointOptions& options) {
+  const StepOptions& step = options.step;
+  const RandomTokens tokens(4 * step.global_batch(world.size()) * step.sequence_length + 1,
+                            step.model.vocab_size, world.rank());
+  const data::Sampler sampler = tokens.sampler(step.sequence_length);
+  runtime::Trainer trainer(backend, world, sampler, nullptr, training_options(step, world.size()));
+  std::vector<double> seconds;
+  const std::atomic<bool> stop = false;
+  trainer.run({.step =
+                   [&](const runtime::StepRecord& record) {
+                     if (record.step > step.warmup) seconds.push_back(record.seconds);
+                   },
+               .evaluation = {}},
+              stop);
+  CheckpointTimes times = Rounds(backend, world, trainer, options).run(options.rounds);
+  times.step = median(seconds);
+  return times;
+}
+
+}  // namespace trireme::bench
