@@ -45,10 +45,8 @@ TensorDifference compare(Checkpoint& first, const StoredTensor& a, Checkpoint& s
   for (const StoredSlice& slice : a.slices) {
     const auto size = static_cast<std::size_t>(slice.region.size());
     std::vector<float> mine(size), other(size);
-    const Checkpoint::Target to_mine{slice.region, mine.data()},
-        to_other{slice.region, other.data()};
-    first.read(a, {&to_mine, 1});
-    second.read(b, {&to_other, 1});
+    first.read(a, slice.region, mine);
+    second.read(b, slice.region, other);
     compare(slice.region, mine, other, found, sums);
   }
   if (found.different > 0) {

@@ -18,7 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
+constexpr std::size_t kBlockBytes = std::size_t{8} << 20;  // what a disk is given at once
+constexpr std::size_t kSmallBytes = std::size_t{1} << 20;
+constexpr std::size_t kDirectBytes = std::size_t{512} << 10;  // smaller reads are not worth it
 
 [[noreturn]] void fail_with(const fs::path& path, const std::string& what, int code) {
   throw CheckpointError(Fault::io, path.string() + ": " + what + ": " + std::strerror(code));
@@ -37,7 +39,8 @@ void sync_path(const Disk& disk, const fs::path& path, int flags) {
 
 Disk::File::File(const Disk& disk, fs::path path) : disk_(disk), path_(std::move(path)) {
   disk_.step("create", path_);
-  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+  descriptor_ = ::open(path_.c_str(), kFlags, 0666);
   if (descriptor_ < 0) fail("cannot be created");
 }
 
@@ -47,30 +50,51 @@ Disk::File::~File() {
 
 void Disk::File::reserve(std::uint64_t bytes) {
   disk_.step("reserve", path_);
+  if (bytes >= kBlockBytes) {
+    buffer_ = AlignedBuffer(kBlockBytes);
+    set_direct(true);
+  }
   if (::fallocate(descriptor_, 0, 0, static_cast<off_t>(bytes)) == 0) return;
   // Not every file system can; then a full disk shows later.
   if (errno != EOPNOTSUPP && errno != ENOSYS) fail("cannot take its room");
 }
 
 void Disk::File::write(std::span<const std::byte> bytes) {
-  if (buffer_.size() + bytes.size() > kBufferBytes) flush();
-  if (bytes.size() >= kBufferBytes) return write_now(bytes);
-  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+  if (buffer_.size() == 0) buffer_ = AlignedBuffer(kSmallBytes);
+  while (!bytes.empty()) {
+    const std::size_t count = std::min(bytes.size(), buffer_.size() - filled_);
+    std::memcpy(buffer_.data() + filled_, bytes.data(), count);
+    filled_ += count;
+    bytes = bytes.subspan(count);
+    if (filled_ == buffer_.size()) flush();
+  }
 }
 
 void Disk::File::flush() {
-  if (!buffer_.empty()) write_now(buffer_);
-  buffer_.clear();
+  if (filled_ == 0) return;
+  disk_.step("write", path_);
+  // Whole blocks only may go past the cache.
+  if (filled_ % kDiskBlock != 0) set_direct(false);
+  std::size_t at = 0;
+  while (at < filled_) {
+    const ssize_t written = ::write(descriptor_, buffer_.data() + at, filled_ - at);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0 && errno == EINVAL && direct_) {
+      set_direct(false);
+      continue;
+    }
+    if (written < 0) fail("cannot be written");
+    at += static_cast<std::size_t>(written);
+    // What is left must begin on a block.
+    if (at % kDiskBlock != 0) set_direct(false);
+  }
+  filled_ = 0;
 }
 
-void Disk::File::write_now(std::span<const std::byte> bytes) {
-  disk_.step("write", path_);
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail("cannot be written");
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
+void Disk::File::set_direct(bool direct) {
+  const int flags = ::fcntl(descriptor_, F_GETFL);
+  const int wanted = direct ? flags | O_DIRECT : flags & ~O_DIRECT;
+  direct_ = ::fcntl(descriptor_, F_SETFL, wanted) == 0 && direct;
 }
 
 void Disk::File::finish() {
@@ -151,13 +175,44 @@ InputFile::InputFile(fs::path path) : path_(std::move(path)) {
     throw CheckpointError(Fault::corrupt, path_.string() + ": is not a plain file");
   }
   size_ = static_cast<std::uint64_t>(status.st_size);
+  if (size_ >= kBlockBytes) direct_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
 }
 
-InputFile::~InputFile() { ::close(descriptor_); }
+InputFile::~InputFile() {
+  ::close(descriptor_);
+  if (direct_ >= 0) ::close(direct_);
+}
 
 void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
+  if (direct_ >= 0 && out.size() >= kDirectBytes) {
+    read_direct(offset, out);
+  } else {
+    read_with(descriptor_, offset, out);
+  }
+}
+
+// Blocks around what is wanted, and a copy.
+void InputFile::read_direct(std::uint64_t offset, std::span<std::byte> out) const {
+  if (buffer_.size() == 0) buffer_ = AlignedBuffer(kBlockBytes);
   while (!out.empty()) {
-    const ssize_t count = ::pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
+    const std::uint64_t first = offset / kDiskBlock * kDiskBlock;
+    const auto skipped = static_cast<std::size_t>(offset - first);
+    const std::size_t wanted =
+        std::min(buffer_.size(), (skipped + out.size() + kDiskBlock - 1) / kDiskBlock * kDiskBlock);
+    const ssize_t count = ::pread(direct_, buffer_.data(), wanted, static_cast<off_t>(first));
+    if (count < 0 && errno == EINTR) continue;
+    // Not every file system that opens so also reads so; and the end of a file is no whole block.
+    if (count <= static_cast<ssize_t>(skipped)) return read_with(descriptor_, offset, out);
+    const std::size_t got = std::min(out.size(), static_cast<std::size_t>(count) - skipped);
+    std::memcpy(out.data(), buffer_.data() + skipped, got);
+    out = out.subspan(got);
+    offset += got;
+  }
+}
+
+void InputFile::read_with(int descriptor, std::uint64_t offset, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const ssize_t count = ::pread(descriptor, out.data(), out.size(), static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail_with(path_, "cannot be read", errno);
     if (count == 0) {

@@ -7,7 +7,8 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include "checkpoints/aligned_buffer.h"
 
 namespace trireme::checkpoints {
 
@@ -23,7 +24,9 @@ class Disk {
 
   explicit Disk(Hook before = {}) : before_(std::move(before)) {}
 
-  // A new file, written from its beginning to its end.
+  // A new file, written from its beginning to its end. Large ones go past the system's cache of
+  // files where the file system allows it: they are not read again soon, and would push out what
+  // is.
   class File {
    public:
     File(const Disk& disk, std::filesystem::path path);
@@ -40,13 +43,15 @@ class Disk {
 
    private:
     void flush();
-    void write_now(std::span<const std::byte> bytes);
+    void set_direct(bool direct);
     [[noreturn]] void fail(const std::string& what) const;
 
     const Disk& disk_;
     std::filesystem::path path_;
     int descriptor_ = -1;
-    std::vector<std::byte> buffer_;  // small pieces become large writes
+    bool direct_ = false;
+    AlignedBuffer buffer_;  // pieces become blocks
+    std::size_t filled_ = 0;
   };
 
   // Writes a whole small file and syncs it.
@@ -69,7 +74,7 @@ class Disk {
   Hook before_;
 };
 
-// A file that is read in pieces. Throws CheckpointError{missing or io}.
+// A file that is read in pieces, by one thread. Throws CheckpointError{missing or io}.
 class InputFile {
  public:
   explicit InputFile(std::filesystem::path path);
@@ -84,8 +89,13 @@ class InputFile {
   void read(std::uint64_t offset, std::span<std::byte> out) const;
 
  private:
+  void read_with(int descriptor, std::uint64_t offset, std::span<std::byte> out) const;
+  void read_direct(std::uint64_t offset, std::span<std::byte> out) const;
+
   std::filesystem::path path_;
   int descriptor_ = -1;
+  int direct_ = -1;  // the same past the system's cache of files, for large pieces; or -1
+  mutable AlignedBuffer buffer_;
   std::uint64_t size_ = 0;
 };
 

@@ -52,13 +52,11 @@ std::vector<float> values_of(Checkpoint& from, const ForeignTensor& foreign) {
     }
     const Region whole{.rows = tensor->info.rows, .columns = tensor->info.columns};
     if (foreign.parts.size() == 1 && !foreign.transposed) {
-      const Checkpoint::Target target{whole, all.data()};
-      from.read(*tensor, {&target, 1});
+      from.read(*tensor, whole, all);
       continue;
     }
     std::vector<float> values(static_cast<std::size_t>(whole.size()));
-    const Checkpoint::Target target{whole, values.data()};
-    from.read(*tensor, {&target, 1});
+    from.read(*tensor, whole, values);
     for (std::int64_t r = 0; r < whole.rows; ++r) {
       for (std::int64_t c = 0; c < whole.columns; ++c) {
         const std::int64_t to = foreign.transposed ? c * columns + part.first_column + r

@@ -1,8 +1,11 @@
 #include "runtime/train/rank_state.h"
 
 #include <algorithm>
+#include <atomic>
+#include <exception>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "checkpoints/error.h"
 #include "kernels/check.h"
@@ -13,6 +16,9 @@ namespace {
 using checkpoints::Region;
 using checkpoints::TensorInfo;
 using kernels::View;
+
+// Threads that read: one waits for the disk while another converts.
+constexpr std::size_t kReaders = 4;
 
 struct FlatRegion {
   Region region;
@@ -43,6 +49,61 @@ std::vector<FlatRegion> regions_of(const models::Slice& slice, std::int64_t firs
 
 }  // namespace
 
+// Collects values that follow each other, so that the device is given large pieces.
+class RankState::Uploader {
+ public:
+  Uploader(kernels::Backend& backend, kernels::Stream& stream, std::mutex& uploading)
+      : backend_(backend), stream_(stream), uploading_(uploading) {}
+
+  // Elements of `view` from number `first` on.
+  void add(View view, std::int64_t first, std::span<const float> values) {
+    const bool follows = view.data == view_.data && first == first_ + size();
+    if (!follows || size() + static_cast<std::int64_t>(values.size()) > kMost) flush();
+    if (values_.empty() && static_cast<std::int64_t>(values.size()) >= kLarge) {
+      return upload(view.column_range(first, static_cast<std::int64_t>(values.size())), values);
+    }
+    if (values_.empty()) {
+      view_ = view;
+      first_ = first;
+    }
+    values_.insert(values_.end(), values.begin(), values.end());
+  }
+
+  void flush() {
+    if (values_.empty()) return;
+    upload(view_.column_range(first_, size()), values_);
+    values_.clear();
+  }
+
+ private:
+  static constexpr std::int64_t kMost = std::int64_t{1} << 20;
+  static constexpr std::int64_t kLarge = std::int64_t{1} << 16;  // worth a copy of its own
+
+  void upload(View to, std::span<const float> values) {
+    const std::lock_guard lock(uploading_);
+    backend_.upload(stream_, std::as_bytes(values), to);
+    stream_.synchronize();
+  }
+
+  std::int64_t size() const { return static_cast<std::int64_t>(values_.size()); }
+
+  kernels::Backend& backend_;
+  kernels::Stream& stream_;
+  std::mutex& uploading_;
+  View view_;
+  std::int64_t first_ = 0;
+  std::vector<float> values_;
+};
+
+std::string RankState::name_of(const models::Parameter& parameter, Kind kind) {
+  switch (kind) {
+    case Kind::first_moment: return checkpoints::first_moment_of(parameter.name);
+    case Kind::second_moment: return checkpoints::second_moment_of(parameter.name);
+    case Kind::weight: break;
+  }
+  return parameter.name;
+}
+
 RankState::RankState(kernels::Backend& backend, kernels::Stream& compute,
                      const ParameterBuffers& buffers, DataParallel& data_parallel)
     : backend_(backend), compute_(compute), buffers_(buffers), data_parallel_(data_parallel) {
@@ -53,14 +114,12 @@ RankState::RankState(kernels::Backend& backend, kernels::Stream& compute,
       for (const Piece& piece : pieces_of(share)) {
         if (!piece.slot->shard.is_counted) continue;
         const models::Parameter& parameter = piece.slot->parameter();
-        tensors_.push_back(std::make_unique<TensorInfo>(TensorInfo{
-            .name = kind == Kind::weight         ? parameter.name
-                    : kind == Kind::first_moment ? checkpoints::first_moment_of(parameter.name)
-                                                 : checkpoints::second_moment_of(parameter.name),
-            .dimensions = parameter.dimensions,
-            .rows = parameter.rows,
-            .columns = parameter.columns,
-            .dtype = view.dtype}));
+        tensors_.push_back(
+            std::make_unique<TensorInfo>(TensorInfo{.name = name_of(parameter, kind),
+                                                    .dimensions = parameter.dimensions,
+                                                    .rows = parameter.rows,
+                                                    .columns = parameter.columns,
+                                                    .dtype = view.dtype}));
         for (const auto& [region, first] :
              regions_of(piece.slot->shard.slice, piece.in_slot, piece.count)) {
           const auto element = static_cast<std::size_t>(piece.in_share + first - piece.in_slot);
@@ -114,29 +173,48 @@ std::vector<checkpoints::HostSlice> RankState::slices(std::span<const std::byte>
   return slices;
 }
 
-void RankState::load(checkpoints::Checkpoint& from, bool with_optimizer) {
-  for (const DataParallel::Share& share : data_parallel_.updated_shares()) {
+void RankState::load(const checkpoints::Checkpoint& from, bool with_optimizer) {
+  const auto shares = data_parallel_.updated_shares();
+  std::vector<Load> parts;
+  for (const DataParallel::Share& share : shares) {
     for (const Kind kind : kKinds) {
       if (kind == Kind::weight || with_optimizer) {
-        load(from, share, kind);
+        parts.push_back({&share, kind});
       } else {
         backend_.run(compute_, kernels::Fill{.out = view_of(share, kind), .value = 0});
       }
     }
   }
+  std::atomic<std::size_t> next = 0;
+  std::mutex mutex;
+  std::exception_ptr failure;
+  const auto work = [&] {
+    checkpoints::Checkpoint reader(from);
+    Uploader uploader(backend_, compute_, uploading_);
+    try {
+      for (std::size_t i = next++; i < parts.size(); i = next++) load(reader, parts[i], uploader);
+    } catch (...) {
+      next = parts.size();
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t t = 0; t < std::min(kReaders, parts.size()); ++t) threads.emplace_back(work);
+  }
+  if (failure) std::rethrow_exception(failure);
   compute_.synchronize();
 }
 
-void RankState::load(checkpoints::Checkpoint& from, const DataParallel::Share& share, Kind kind) {
-  const View view = view_of(share, kind);
+void RankState::load(checkpoints::Checkpoint& from, const Load& part, Uploader& uploader) {
+  const auto [share, kind] = part;
+  const View view = view_of(*share, kind);
   kernels::expects(view.dtype == kernels::Dtype::f32, "state in fp32");
-  std::vector<float> values(static_cast<std::size_t>(share.count), 0.0f);
-  for (const Piece& piece : pieces_of(share)) {
+  std::int64_t end = 0;
+  for (const Piece& piece : pieces_of(*share)) {
     const models::Parameter& parameter = piece.slot->parameter();
-    const std::string name = kind == Kind::weight ? parameter.name
-                             : kind == Kind::first_moment
-                                 ? checkpoints::first_moment_of(parameter.name)
-                                 : checkpoints::second_moment_of(parameter.name);
+    const std::string name = name_of(parameter, kind);
     const checkpoints::StoredTensor* tensor = from.manifest().find(name);
     if (!tensor || tensor->info.rows != parameter.rows ||
         tensor->info.columns != parameter.columns) {
@@ -145,16 +223,24 @@ void RankState::load(checkpoints::Checkpoint& from, const DataParallel::Share& s
           from.folder().string() + ": " + name +
               (tensor ? " has another shape than in this model" : " is not in it"));
     }
-    std::vector<checkpoints::Checkpoint::Target> targets;
+    std::vector<Region> blocks;
+    std::vector<std::int64_t> places;  // in the share
     for (const auto& [region, first] :
          regions_of(piece.slot->shard.slice, piece.in_slot, piece.count)) {
-      targets.push_back(
-          {.region = region, .values = values.data() + piece.in_share + first - piece.in_slot});
+      blocks.push_back(region);
+      places.push_back(piece.in_share + first - piece.in_slot);
     }
-    from.read(*tensor, targets);
+    from.read(*tensor, blocks,
+              [&](std::size_t block, std::int64_t first, std::span<const float> values) {
+                uploader.add(view, places[block] + first, values);
+              });
+    uploader.flush();
+    end = piece.in_share + piece.count;
   }
-  backend_.upload(compute_, std::as_bytes(std::span(values)), view);
-  compute_.synchronize();
+  // What follows the last parameter is padding.
+  const std::lock_guard lock(uploading_);
+  backend_.run(compute_,
+               kernels::Fill{.out = view.column_range(end, share->count - end), .value = 0});
 }
 
 }  // namespace trireme::runtime

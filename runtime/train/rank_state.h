@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -30,7 +32,7 @@ class RankState {
   // Reads what this rank needs, checked; moments are zero if not `with_optimizer`. Throws
   // CheckpointError{corrupt}, also for a tensor that is not there or has another shape. Collective
   // only in adopt().
-  void load(checkpoints::Checkpoint& from, bool with_optimizer);
+  void load(const checkpoints::Checkpoint& from, bool with_optimizer);
   // After every rank has loaded: gathers the parameters. Collective.
   void adopt() { data_parallel_.adopt_master_weights(); }
 
@@ -44,9 +46,16 @@ class RankState {
     std::int64_t in_slot, in_share, count;
   };
 
+  static std::string name_of(const models::Parameter& parameter, Kind kind);
   static kernels::View view_of(const DataParallel::Share& share, Kind kind);
   std::vector<Piece> pieces_of(const DataParallel::Share& share) const;
-  void load(checkpoints::Checkpoint& from, const DataParallel::Share& share, Kind kind);
+  // A part of the state that is loaded at once, and what a thread needs for it.
+  struct Load {
+    const DataParallel::Share* share;
+    Kind kind;
+  };
+  class Uploader;
+  void load(checkpoints::Checkpoint& from, const Load& part, Uploader& uploader);
 
   kernels::Backend& backend_;
   kernels::Stream& compute_;
@@ -56,6 +65,7 @@ class RankState {
   std::vector<std::size_t> offsets_;
   std::vector<std::unique_ptr<checkpoints::TensorInfo>> tensors_;
   std::size_t bytes_ = 0;
+  std::mutex uploading_;
 };
 
 }  // namespace trireme::runtime

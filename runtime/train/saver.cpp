@@ -1,5 +1,6 @@
 #include "runtime/train/saver.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -59,9 +60,7 @@ void Saver::save(checkpoints::RunState run) {
     task.buffer = taken_[0] ? 1 : 0;
     taken_[task.buffer] = true;
   }
-  auto& buffer = buffers_[task.buffer];
-  buffer.resize(state_.bytes());
-  state_.copy(buffer);
+  state_.copy(buffer(task.buffer));
   compute_.synchronize();
   task.stall_seconds = seconds_since(start);
   {
@@ -78,7 +77,23 @@ void Saver::finish() {
   if (failure_) throw CheckpointError(Fault::io, *failure_);
 }
 
+std::span<std::byte> Saver::buffer(std::size_t number) {
+  checkpoints::AlignedBuffer& memory = buffers_[number];
+  if (memory.size() != state_.bytes()) memory = checkpoints::AlignedBuffer(state_.bytes());
+  return {memory.data(), memory.size()};
+}
+
+// The system gives memory when it is first touched, a page at a time: not while training waits.
+void Saver::prepare() {
+  const std::span<std::byte> first = buffer(0);
+  std::ranges::fill(first, std::byte{0});
+  const std::lock_guard lock(mutex_);
+  taken_[0] = false;
+  changed_.notify_all();
+}
+
 void Saver::work() {
+  prepare();
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] { return ending_ || !tasks_.empty(); });
@@ -141,7 +156,7 @@ void Saver::write(const Task& task) {
   std::vector<std::string> reports;
   agree(
       [&] {
-        const auto slices = state_.slices(buffers_[task.buffer]);
+        const auto slices = state_.slices(buffer(task.buffer));
         if (slices.empty()) return std::string();
         return checkpoints::report_text(
             checkpoints::write_shard(disk_, attempt / shard_name(), slices));

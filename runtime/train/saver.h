@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "checkpoints/aligned_buffer.h"
 #include "checkpoints/store.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/train/rank_state.h"
@@ -77,6 +78,8 @@ class Saver {
   };
 
   void work();
+  void prepare();
+  std::span<std::byte> buffer(std::size_t number);
   void write(const Task& task);
   // Runs `part` and tells every rank how it went: throws on all of them what failed on any.
   void agree(const std::function<std::string()>& part, std::vector<std::string>* results);
@@ -94,8 +97,8 @@ class Saver {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<std::byte> buffers_[2];
-  bool taken_[2] = {false, false};
+  checkpoints::AlignedBuffer buffers_[2];
+  bool taken_[2] = {true, false};  // the first is being prepared
   std::deque<Task> tasks_;
   bool busy_ = false, ending_ = false;
   std::optional<std::string> failure_;

@@ -29,8 +29,7 @@ TEST_F(CheckpointFile, GivesAnyBlockOfATensor) {
     region.first_column = between(0, tensors[t].columns - 1);
     region.columns = between(1, tensors[t].columns - region.first_column);
     std::vector<float> values(static_cast<std::size_t>(region.size()), -1);
-    const Checkpoint::Target target{region, values.data()};
-    checkpoint.read(*stored, {&target, 1});
+    checkpoint.read(*stored, region, values);
     for (std::int64_t r = 0; r < region.rows; ++r) {
       for (std::int64_t c = 0; c < region.columns; ++c) {
         ASSERT_EQ(values[static_cast<std::size_t>(r * region.columns + c)],

@@ -102,10 +102,7 @@ inline Tensors tensors_in(const std::filesystem::path& folder) {
   for (const auto& tensor : from.manifest().tensors) {
     auto& values = tensors[tensor.info.name];
     values.assign(static_cast<std::size_t>(tensor.info.size()), NAN);
-    const checkpoints::Checkpoint::Target all{
-        .region = {.rows = tensor.info.rows, .columns = tensor.info.columns},
-        .values = values.data()};
-    from.read(tensor, {&all, 1});
+    from.read(tensor, {.rows = tensor.info.rows, .columns = tensor.info.columns}, values);
   }
   return tensors;
 }
