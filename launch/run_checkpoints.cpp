@@ -174,8 +174,7 @@ void RunCheckpoints::leave_other_pasts(const std::optional<fs::path>& from, std:
 }
 
 void RunCheckpoints::begin(const LoadedConfig& loaded, kernels::Backend& backend,
-                           runtime::Communicator& world, runtime::Trainer& trainer,
-                           const TrainingData&) {
+                           runtime::Communicator& world, runtime::Trainer& trainer) {
   const CheckpointSection& section = loaded.config.checkpoint;
   if (section.interval == 0) return;
   const std::string version = version_text();

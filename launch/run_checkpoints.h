@@ -35,9 +35,23 @@ class RunCheckpoints {
   // Of metrics, lines up to this step are of this run's past.
   std::int64_t kept_metrics() const { return kept_metrics_; }
 
-  // Begins to write, if the config wants checkpoints. Collective over `world`.
-  void begin(const LoadedConfig& loaded, kernels::Backend& backend, runtime::Communicator& world,
-             runtime::Trainer& trainer, const TrainingData& data);
+  // While it lives, checkpoints are written, if the config wants some. It uses the trainer and the
+  // device, and must end before them.
+  class Writing {
+   public:
+    // Collective over `world`. All are borrowed.
+    Writing(RunCheckpoints& checkpoints, const LoadedConfig& loaded, kernels::Backend& backend,
+            runtime::Communicator& world, runtime::Trainer& trainer)
+        : checkpoints_(checkpoints) {
+      checkpoints_.begin(loaded, backend, world, trainer);
+    }
+    Writing(const Writing&) = delete;
+    Writing& operator=(const Writing&) = delete;
+    ~Writing() { checkpoints_.saver_.reset(); }
+
+   private:
+    RunCheckpoints& checkpoints_;
+  };
   bool writes() const { return saver_ != nullptr; }
   void save(const runtime::Trainer& trainer, const TrainingData& data);
   // The last step that is, or is about to be, in a checkpoint.
@@ -50,6 +64,8 @@ class RunCheckpoints {
   std::vector<std::string> news();
 
  private:
+  void begin(const LoadedConfig& loaded, kernels::Backend& backend, runtime::Communicator& world,
+             runtime::Trainer& trainer);
   void plan_on_rank_0(LoadedConfig& loaded);
   void share_candidates();
   std::optional<std::string> try_candidate(const std::filesystem::path& path,

@@ -72,7 +72,8 @@ class Run {
       checkpoints_.resume(trainer, setup_.data);
       if (folder_ && checkpoints_.resumes())
         folder_->keep_metrics_until(checkpoints_.kept_metrics());
-      checkpoints_.begin(loaded(), *setup_.backend, *world, trainer, setup_.data);
+      const RunCheckpoints::Writing writing(checkpoints_, loaded(), *setup_.backend, *world,
+                                            trainer);
       return train(trainer);
     } catch (const AgreedEnd&) {
       throw;

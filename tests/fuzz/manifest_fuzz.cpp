@@ -1,5 +1,5 @@
-// Bytes as a manifest, with a digest that fits: refused with a CheckpointError, or as good as one that
-// we write, and the same when it is written and read again.
+// Bytes as a manifest, with a digest that fits: refused with a CheckpointError, or as good as one
+// that we write, and the same when it is written and read again.
 #include <cstdlib>
 
 #include "checkpoints/error.h"
@@ -14,7 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (const StoredTensor& tensor : found.tensors) {
       for (const StoredSlice& slice : tensor.slices) {
         const auto& file = found.files.at(static_cast<std::size_t>(slice.file));
-        if (slice.offset + static_cast<std::uint64_t>(slice.region.size()) > file.bytes) std::abort();
+        if (slice.offset + static_cast<std::uint64_t>(slice.region.size()) > file.bytes)
+          std::abort();
       }
     }
     const std::string written = manifest_text(found);

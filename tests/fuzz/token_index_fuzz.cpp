@@ -1,5 +1,5 @@
-// Bytes as a Megatron .idx of a .bin of as many bytes as the first of them say: refused with a DataError, or
-// documents are in order and inside.
+// Bytes as a Megatron .idx of a .bin of as many bytes as the first of them say: refused with a
+// DataError, or documents are in order and inside.
 #include <sys/mman.h>
 #include <unistd.h>
 
