@@ -49,6 +49,7 @@ class Rounds {
         folder_(options.folder),
         store_(folder_ / "checkpoints", disk_),
         stream_(backend.make_stream()),
+        block_(kBlock, std::byte{37}),
         memory_before_(memory_of("VmRSS")),
         saver_(backend, trainer.compute(), world.split(0, "checkpoints"), trainer.state(), store_,
                disk_, {.keep = 1}, {}),
@@ -99,7 +100,6 @@ class Rounds {
   void write_plainly() {
     const fs::path path = folder_ / mine_;
     disk_.remove_all(path);
-    if (block_.empty()) block_.assign(kBlock, std::byte{37});
     const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0666);
     for (std::size_t left = trainer_.state().bytes(); left > 0;) {
       const ssize_t count = ::write(file, block_.data(), std::min(left, kBlock));
@@ -114,7 +114,7 @@ class Rounds {
     reset_peak();
     const double all = timed([&] {
       const auto start = std::chrono::steady_clock::now();
-      saver_.save({.step = step});
+      saver_.save({.progress = {.step = step}});
       stall = seconds_since(start);
       saver_.finish();
     });
@@ -146,10 +146,10 @@ class Rounds {
   checkpoints::Disk disk_;
   checkpoints::Store store_;
   std::unique_ptr<kernels::Stream> stream_;
+  std::vector<std::byte> block_;
   std::uint64_t memory_before_;  // what this process had without any saving
   runtime::Saver saver_;
   std::string mine_;
-  std::vector<std::byte> block_;
   CheckpointTimes times_;
 };
 

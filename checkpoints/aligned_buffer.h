@@ -1,7 +1,8 @@
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
 #include <new>
 
@@ -10,26 +11,29 @@ namespace trireme::checkpoints {
 // What disks and their controllers work in.
 inline constexpr std::size_t kDiskBlock = 4096;
 
-// Memory that a disk can read and write without the system's copy of it. Nothing is in it yet.
+struct Unmap {
+  std::size_t bytes = 0;
+  void operator()(std::byte* memory) const { ::munmap(memory, bytes); }
+};
+
+// Memory that a disk can read and write without the system's copy of it, and that the system has
+// back as soon as it is freed. Zero at first.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  explicit AlignedBuffer(std::size_t bytes)
-      : data_(static_cast<std::byte*>(
-            std::aligned_alloc(kDiskBlock, (bytes + kDiskBlock - 1) / kDiskBlock * kDiskBlock))),
-        size_(bytes) {
-    if (!data_ && bytes > 0) throw std::bad_alloc();
+  explicit AlignedBuffer(std::size_t bytes) {
+    if (bytes == 0) return;
+    void* memory =
+        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    data_ = {static_cast<std::byte*>(memory), {bytes}};
   }
 
   std::byte* data() const { return data_.get(); }
-  std::size_t size() const { return size_; }
+  std::size_t size() const { return data_.get_deleter().bytes; }
 
  private:
-  struct Free {
-    void operator()(std::byte* memory) const { std::free(memory); }
-  };
-  std::unique_ptr<std::byte[], Free> data_;
-  std::size_t size_ = 0;
+  std::unique_ptr<std::byte[], Unmap> data_;
 };
 
 }  // namespace trireme::checkpoints

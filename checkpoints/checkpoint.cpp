@@ -93,10 +93,10 @@ void Checkpoint::stream(const StoredTensor& tensor, const StoredSlice& slice, co
   const std::size_t element = kernels::size_of(tensor.info.dtype);
   const std::size_t bytes = static_cast<std::size_t>(slice.region.size()) * element;
   const InputFile& file = input(slice.file);
-  buffer_.resize(kReadBytes);
+  if (buffer_.size() == 0) buffer_ = AlignedBuffer(kReadBytes);
   Hasher hasher;
   for (std::size_t at = 0; at < bytes; at += kReadBytes) {
-    const auto part = std::span(buffer_).first(std::min(kReadBytes, bytes - at));
+    const auto part = std::span(buffer_.data(), std::min(kReadBytes, bytes - at));
     file.read(slice.offset + at, part);
     hasher.add(part);
     use(static_cast<std::int64_t>(at / element), part);

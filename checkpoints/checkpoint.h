@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoints/aligned_buffer.h"
 #include "checkpoints/disk.h"
 #include "checkpoints/manifest.h"
 
@@ -54,7 +55,7 @@ class Checkpoint {
   std::filesystem::path folder_;
   std::shared_ptr<const Manifest> manifest_;
   std::map<int, std::unique_ptr<InputFile>> inputs_;
-  std::vector<std::byte> buffer_;
+  AlignedBuffer buffer_;
   std::vector<float> converted_;
 };
 

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kBlockBytes = std::size_t{8} << 20;  // what a disk is given at once
+constexpr std::size_t kBlockBytes = std::size_t{4} << 20;  // what a disk is given at once
 constexpr std::size_t kSmallBytes = std::size_t{1} << 20;
 constexpr std::size_t kDirectBytes = std::size_t{512} << 10;  // smaller reads are not worth it
 
@@ -45,13 +45,14 @@ Disk::File::File(const Disk& disk, fs::path path) : disk_(disk), path_(std::move
 }
 
 Disk::File::~File() {
+  if (writing_.valid()) writing_.wait();
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 void Disk::File::reserve(std::uint64_t bytes) {
   disk_.step("reserve", path_);
   if (bytes >= kBlockBytes) {
-    buffer_ = AlignedBuffer(kBlockBytes);
+    filling_ = AlignedBuffer(kBlockBytes);
     set_direct(true);
   }
   if (::fallocate(descriptor_, 0, 0, static_cast<off_t>(bytes)) == 0) return;
@@ -60,35 +61,43 @@ void Disk::File::reserve(std::uint64_t bytes) {
 }
 
 void Disk::File::write(std::span<const std::byte> bytes) {
-  if (buffer_.size() == 0) buffer_ = AlignedBuffer(kSmallBytes);
+  if (filling_.size() == 0) filling_ = AlignedBuffer(kSmallBytes);
   while (!bytes.empty()) {
-    const std::size_t count = std::min(bytes.size(), buffer_.size() - filled_);
-    std::memcpy(buffer_.data() + filled_, bytes.data(), count);
+    const std::size_t count = std::min(bytes.size(), filling_.size() - filled_);
+    std::memcpy(filling_.data() + filled_, bytes.data(), count);
     filled_ += count;
     bytes = bytes.subspan(count);
-    if (filled_ == buffer_.size()) flush();
+    if (filled_ == filling_.size()) flush();
   }
 }
 
 void Disk::File::flush() {
+  if (writing_.valid()) writing_.get();
   if (filled_ == 0) return;
   disk_.step("write", path_);
+  if (written_.size() != filling_.size()) written_ = AlignedBuffer(filling_.size());
+  std::swap(filling_, written_);
+  writing_ = std::async(std::launch::async, [this, bytes = std::exchange(filled_, 0)] {
+    write_block(written_.data(), bytes);
+  });
+}
+
+void Disk::File::write_block(const std::byte* block, std::size_t bytes) {
   // Whole blocks only may go past the cache.
-  if (filled_ % kDiskBlock != 0) set_direct(false);
+  if (bytes % kDiskBlock != 0) set_direct(false);
   std::size_t at = 0;
-  while (at < filled_) {
-    const ssize_t written = ::write(descriptor_, buffer_.data() + at, filled_ - at);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0 && errno == EINVAL && direct_) {
+  while (at < bytes) {
+    const ssize_t count = ::write(descriptor_, block + at, bytes - at);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EINVAL && direct_) {
       set_direct(false);
       continue;
     }
-    if (written < 0) fail("cannot be written");
-    at += static_cast<std::size_t>(written);
+    if (count < 0) fail("cannot be written");
+    at += static_cast<std::size_t>(count);
     // What is left must begin on a block.
     if (at % kDiskBlock != 0) set_direct(false);
   }
-  filled_ = 0;
 }
 
 void Disk::File::set_direct(bool direct) {
@@ -99,6 +108,7 @@ void Disk::File::set_direct(bool direct) {
 
 void Disk::File::finish() {
   flush();
+  if (writing_.valid()) writing_.get();
   disk_.step("sync", path_);
   if (::fsync(descriptor_) != 0) fail("cannot be synced");
   disk_.step("close", path_);
@@ -193,7 +203,8 @@ void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
 
 // Blocks around what is wanted, and a copy.
 void InputFile::read_direct(std::uint64_t offset, std::span<std::byte> out) const {
-  if (buffer_.size() == 0) buffer_ = AlignedBuffer(kBlockBytes);
+  // Most offsets are in the middle of a block: one more than what is asked for.
+  if (buffer_.size() == 0) buffer_ = AlignedBuffer(kBlockBytes + kDiskBlock);
   while (!out.empty()) {
     const std::uint64_t first = offset / kDiskBlock * kDiskBlock;
     const auto skipped = static_cast<std::size_t>(offset - first);

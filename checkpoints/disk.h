@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,7 +27,7 @@ class Disk {
 
   // A new file, written from its beginning to its end. Large ones go past the system's cache of
   // files where the file system allows it: they are not read again soon, and would push out what
-  // is.
+  // is. One block of them is written while the next one is filled.
   class File {
    public:
     File(const Disk& disk, std::filesystem::path path);
@@ -37,12 +38,14 @@ class Disk {
     // Takes the room for `bytes` now, where the file system can: a full disk shows before anything
     // is written.
     void reserve(std::uint64_t bytes);
+    // What fails may show later, in finish at the latest.
     void write(std::span<const std::byte> bytes);
     // The content is on the disk when this returns. The name is after sync_folder.
     void finish();
 
    private:
     void flush();
+    void write_block(const std::byte* block, std::size_t bytes);
     void set_direct(bool direct);
     [[noreturn]] void fail(const std::string& what) const;
 
@@ -50,8 +53,9 @@ class Disk {
     std::filesystem::path path_;
     int descriptor_ = -1;
     bool direct_ = false;
-    AlignedBuffer buffer_;  // pieces become blocks
+    AlignedBuffer filling_, written_;  // pieces become blocks
     std::size_t filled_ = 0;
+    std::future<void> writing_;
   };
 
   // Writes a whole small file and syncs it.

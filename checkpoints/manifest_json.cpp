@@ -143,16 +143,16 @@ json to_json(const RunState& state) {
                         {"position", to_json(dataset.now)}});
   }
   return {
-      {"step", state.step},
-      {"optimizer_updates", state.updates},
-      {"skipped_steps", state.skipped_steps},
-      {"skipped_in_a_row", state.skipped_in_a_row},
-      {"samples", state.samples},
-      {"tokens", state.tokens},
+      {"step", state.progress.step},
+      {"optimizer_updates", state.progress.updates},
+      {"skipped_steps", state.progress.skipped_steps},
+      {"skipped_in_a_row", state.progress.skipped_in_a_row},
+      {"samples", state.progress.samples},
+      {"tokens", state.progress.tokens},
       {"blend_start_samples", state.blend_start_samples},
       {"sequence_length", state.sequence_length},
-      {"loss_scale", state.loss_scale},
-      {"loss_scale_good_steps", state.loss_scale_good_steps},
+      {"loss_scale", state.progress.loss_scale},
+      {"loss_scale_good_steps", state.progress.loss_scale_good_steps},
       {"random_numbers", {{"algorithm", "philox4x32-10"}, {"seed", std::to_string(state.seed)}}},
       {"shuffle", state.shuffle},
       {"datasets", std::move(datasets)}};
@@ -172,16 +172,16 @@ std::int64_t read_seed(const JsonObject& random) {
 RunState read_state(const json& value, const std::string& where) {
   const JsonObject object(value, where + ": \"state\"");
   const JsonObject random(object.member("random_numbers"), where + ": \"random_numbers\"");
-  RunState state{.step = object.count("step"),
-                 .updates = object.count("optimizer_updates"),
-                 .skipped_steps = object.count("skipped_steps"),
-                 .skipped_in_a_row = object.count("skipped_in_a_row"),
-                 .samples = object.count("samples"),
-                 .tokens = object.count("tokens"),
+  RunState state{.progress = {.step = object.count("step"),
+                              .samples = object.count("samples"),
+                              .tokens = object.count("tokens"),
+                              .updates = object.count("optimizer_updates"),
+                              .skipped_steps = object.count("skipped_steps"),
+                              .skipped_in_a_row = object.count("skipped_in_a_row"),
+                              .loss_scale = object.number("loss_scale"),
+                              .loss_scale_good_steps = object.count("loss_scale_good_steps")},
                  .blend_start_samples = object.count("blend_start_samples"),
                  .sequence_length = object.count("sequence_length"),
-                 .loss_scale = object.number("loss_scale"),
-                 .loss_scale_good_steps = object.count("loss_scale_good_steps"),
                  .seed = read_seed(random),
                  .shuffle = object.boolean("shuffle"),
                  .datasets = {}};

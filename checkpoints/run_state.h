@@ -26,19 +26,24 @@ struct DatasetState {
   DataPosition now = {};
 };
 
-// Everything about a run that is not a tensor. All that is random is a function of the seed and of
-// global indices, so the seed and the positions are the whole state of the random numbers.
-struct RunState {
+// How far a run has come: all there is to it but tensors and data.
+struct Progress {
   std::int64_t step = 0;     // finished steps
+  std::int64_t samples = 0;  // trained on
+  std::int64_t tokens = 0;   // of these
   std::int64_t updates = 0;  // of the optimizer: steps that were not skipped
   std::int64_t skipped_steps = 0;
   std::int64_t skipped_in_a_row = 0;
-  std::int64_t samples = 0;              // trained on
-  std::int64_t tokens = 0;               // of these
-  std::int64_t blend_start_samples = 0;  // when the blend was last changed
-  std::int64_t sequence_length = 0;
   double loss_scale = 1;
   std::int64_t loss_scale_good_steps = 0;
+};
+
+// Everything about a run that is not a tensor. All that is random is a function of the seed and of
+// global indices, so the seed and the positions are the whole state of the random numbers.
+struct RunState {
+  Progress progress = {};
+  std::int64_t blend_start_samples = 0;  // when the blend was last changed
+  std::int64_t sequence_length = 0;
   std::int64_t seed = 0;
   bool shuffle = true;
   std::vector<DatasetState> datasets = {};

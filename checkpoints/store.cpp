@@ -106,7 +106,7 @@ void Store::commit(const fs::path& attempt, Manifest& manifest) const {
   disk_.sync_folder(attempt);
   disk_.write_file(attempt / kManifest, manifest_text(manifest));
   disk_.sync_folder(attempt);
-  const fs::path path = path_of(manifest.state.step);
+  const fs::path path = path_of(manifest.state.progress.step);
   // One of the same step is there when a run went on from an older one because this was not good.
   const bool replaces = fs::exists(path);
   replaces ? disk_.exchange(attempt, path) : disk_.rename(attempt, path);

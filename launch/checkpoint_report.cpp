@@ -55,8 +55,8 @@ Json to_json(const std::vector<ListedCheckpoint>& list) {
   for (const ListedCheckpoint& one : list) {
     Json entry{{"path", one.path.string()}, {"good", one.problem.empty()}, {"latest", one.latest}};
     if (one.problem.empty()) {
-      entry["step"] = one.manifest.state.step;
-      entry["samples"] = one.manifest.state.samples;
+      entry["step"] = one.manifest.state.progress.step;
+      entry["samples"] = one.manifest.state.progress.samples;
       entry["written"] = one.manifest.written;
       entry["bytes"] = one.manifest.bytes();
       entry["files"] = one.manifest.files.size();
@@ -77,9 +77,10 @@ std::string to_text(const std::vector<ListedCheckpoint>& list) {
       text += fmt::format("{:<16}not good: {}\n", name, one.problem);
       continue;
     }
-    text += fmt::format("{:<16}{:>12}{:>14}{:>8}  {}{}\n", name, one.manifest.state.samples,
-                        size_text(one.manifest.bytes()), one.manifest.files.size(),
-                        one.manifest.written, one.latest ? "  latest" : "");
+    text +=
+        fmt::format("{:<16}{:>12}{:>14}{:>8}  {}{}\n", name, one.manifest.state.progress.samples,
+                    size_text(one.manifest.bytes()), one.manifest.files.size(),
+                    one.manifest.written, one.latest ? "  latest" : "");
   }
   return text;
 }
@@ -105,11 +106,11 @@ Json to_json(const checkpoints::Checkpoint& checkpoint) {
   return {{"path", checkpoint.folder().string()},
           {"program", manifest.program},
           {"written", manifest.written},
-          {"step", manifest.state.step},
-          {"optimizer_updates", manifest.state.updates},
-          {"samples", manifest.state.samples},
-          {"tokens", manifest.state.tokens},
-          {"loss_scale", manifest.state.loss_scale},
+          {"step", manifest.state.progress.step},
+          {"optimizer_updates", manifest.state.progress.updates},
+          {"samples", manifest.state.progress.samples},
+          {"tokens", manifest.state.progress.tokens},
+          {"loss_scale", manifest.state.progress.loss_scale},
           {"bytes", manifest.bytes()},
           {"datasets", std::move(datasets)},
           {"files", std::move(files)},
@@ -124,8 +125,8 @@ std::string to_text(const checkpoints::Checkpoint& checkpoint) {
       "{}\n{} | written {} | {} in {} files\nafter step {}, {} optimizer updates, {} samples, {} "
       "tokens | loss scale {:g} | seed {}\n",
       checkpoint.folder().string(), manifest.program, manifest.written, size_text(manifest.bytes()),
-      manifest.files.size(), state.step, state.updates, state.samples, state.tokens,
-      state.loss_scale, state.seed);
+      manifest.files.size(), state.progress.step, state.progress.updates, state.progress.samples,
+      state.progress.tokens, state.progress.loss_scale, state.seed);
   for (const auto& dataset : state.datasets) {
     text += fmt::format("data {} | weight {:g} | {} samples, in epoch {}\n", dataset.path,
                         dataset.weight, dataset.now.samples, dataset.now.epoch + 1);

@@ -95,6 +95,7 @@ struct CheckpointSection {
   std::int64_t interval = 100, keep = 3, keep_every = 0;
   bool async = true;
   std::string resume = "auto";
+  double timeout_seconds = 3600;  // for the slowest rank's disk
 };
 
 struct WatchdogSection {

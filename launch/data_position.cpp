@@ -123,16 +123,15 @@ DataStart go_on_with_data(const checkpoints::RunState& saved,
     changed = true;
   }
   go_on.start =
-      changed ? data::Sampling::Start{.samples = saved.samples, .positions = nows}
+      changed ? data::Sampling::Start{.samples = saved.progress.samples, .positions = nows}
               : data::Sampling::Start{.samples = saved.blend_start_samples, .positions = starts};
   return go_on;
 }
 
 void describe_data(checkpoints::RunState& state, const std::vector<OpenDataset>& datasets,
-                   const data::Sampler& sampler, std::int64_t samples) {
+                   const data::Sampler& sampler) {
   const data::Sampling& choices = sampler.choices();
-  const std::vector<data::Position> now = sampler.positions(samples);
-  state.samples = samples;
+  const std::vector<data::Position> now = sampler.positions(state.progress.samples);
   state.blend_start_samples = choices.start.samples;
   state.sequence_length = choices.sequence_length;
   state.seed = static_cast<std::int64_t>(choices.seed);

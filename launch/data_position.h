@@ -30,8 +30,8 @@ struct DataStart {
 DataStart go_on_with_data(const checkpoints::RunState& saved,
                           const std::vector<OpenDataset>& datasets, std::int64_t sequence_length);
 
-// The part of a checkpoint's state that is about data, after `samples` samples.
+// The part of a checkpoint's state that is about data, after as many samples as its progress says.
 void describe_data(checkpoints::RunState& state, const std::vector<OpenDataset>& datasets,
-                   const data::Sampler& sampler, std::int64_t samples);
+                   const data::Sampler& sampler);
 
 }  // namespace trireme::launch

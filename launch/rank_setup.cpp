@@ -1,6 +1,7 @@
 #include "launch/rank_setup.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 
@@ -70,10 +71,10 @@ void make_device(RankSetup& setup, const Job& job) {
 }
 
 std::unique_ptr<runtime::Communicator> make_world(const RankSetup& setup, Job& job) {
-  const double seconds = setup.loaded.config.watchdog.timeout_seconds.value_or(600);
-  return job.make_world(
-      {.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1e3)),
-       .spin = job.local_size() * setup.threads < usable_cores()});
+  const std::chrono::duration<double> seconds(
+      setup.loaded.config.watchdog.timeout_seconds.value_or(600));
+  return job.make_world({.timeout = std::chrono::ceil<std::chrono::milliseconds>(seconds),
+                         .spin = job.local_size() * setup.threads < usable_cores()});
 }
 
 bool measures_pipeline(const LoadedConfig& loaded) {

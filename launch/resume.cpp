@@ -115,32 +115,13 @@ std::vector<ChangedKey> compare_with_saved(LoadedConfig& loaded,
   return changes;
 }
 
-runtime::Progress progress_after(const checkpoints::RunState& state, const Reset& reset) {
-  runtime::Progress progress{.step = state.step,
-                             .samples = state.samples,
-                             .tokens = state.tokens,
-                             .updates = state.updates,
-                             .skipped_steps = state.skipped_steps,
-                             .skipped_in_a_row = state.skipped_in_a_row,
-                             .loss_scale = state.loss_scale,
-                             .loss_scale_good_steps = state.loss_scale_good_steps};
+checkpoints::Progress progress_after(checkpoints::Progress progress, const Reset& reset) {
   if (reset.optimizer) progress.updates = 0;
   if (reset.data) progress.samples = 0;
   if (reset.schedule) {
     progress.step = progress.tokens = progress.skipped_steps = progress.skipped_in_a_row = 0;
   }
   return progress;
-}
-
-checkpoints::RunState state_after(const runtime::Progress& progress) {
-  return {.step = progress.step,
-          .updates = progress.updates,
-          .skipped_steps = progress.skipped_steps,
-          .skipped_in_a_row = progress.skipped_in_a_row,
-          .samples = progress.samples,
-          .tokens = progress.tokens,
-          .loss_scale = progress.loss_scale,
-          .loss_scale_good_steps = progress.loss_scale_good_steps};
 }
 
 }  // namespace trireme::launch

@@ -8,7 +8,6 @@
 #include "checkpoints/manifest.h"
 #include "launch/bootstrap.h"
 #include "launch/config_file.h"
-#include "runtime/train/progress.h"
 
 namespace trireme::launch {
 
@@ -46,7 +45,6 @@ std::vector<ChangedKey> compare_with_saved(LoadedConfig& loaded,
                                            const std::string& checkpoint, const Reset& reset);
 
 // What a run that goes on from a checkpoint has behind it.
-runtime::Progress progress_after(const checkpoints::RunState& state, const Reset& reset);
-checkpoints::RunState state_after(const runtime::Progress& progress);
+checkpoints::Progress progress_after(checkpoints::Progress progress, const Reset& reset);
 
 }  // namespace trireme::launch

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
 #include <sstream>
 
 #include "checkpoints/error.h"
@@ -108,15 +109,16 @@ void RunCheckpoints::resume(runtime::Trainer& trainer, TrainingData& data) {
     }
   });
   if (from) trainer.state().adopt();
-  const runtime::Progress progress = from ? progress_after(*resumed_, reset_) : runtime::Progress();
+  const checkpoints::Progress progress =
+      from ? progress_after(resumed_->progress, reset_) : checkpoints::Progress();
   if (from) trainer.go_on(progress);
   last_step_ = progress.step;
   all_or_none(job_, [&] {
     if (job_.rank() == 0) leave_other_pasts(from, progress.step);
   });
   if (!from || job_.rank() != 0) return;
-  kernels::log().info("goes on from {} after step {}, {} samples", from->string(), resumed_->step,
-                      resumed_->samples);
+  kernels::log().info("goes on from {} after step {}, {} samples", from->string(),
+                      resumed_->progress.step, resumed_->progress.samples);
   for (const std::string& line : news()) kernels::log().info("{}", line);
   for (const std::string& note : data_notes_) kernels::log().info("data: {}", note);
 }
@@ -159,7 +161,7 @@ void RunCheckpoints::leave_other_pasts(const std::optional<fs::path>& from, std:
   if (own) kept_metrics_ = step;
   if (!lock_) return;  // writes none
   // A schedule that starts anew is another run, whose checkpoints have the same steps.
-  if (!own || resumed_->step != step) {
+  if (!own || resumed_->progress.step != step) {
     if (const auto aside = store_->set_all_aside()) {
       kernels::log().warn("the checkpoints that were in {} are in {} now",
                           store_->folder().string(), aside->string());
@@ -178,8 +180,11 @@ void RunCheckpoints::begin(const LoadedConfig& loaded, kernels::Backend& backend
   const CheckpointSection& section = loaded.config.checkpoint;
   if (section.interval == 0) return;
   const std::string version = version_text();
+  const std::chrono::duration<double> seconds(section.timeout_seconds);
   saver_ = std::make_unique<runtime::Saver>(
-      backend, trainer.compute(), world.split(0, "checkpoints"), trainer.state(), *store_, disk_,
+      backend, trainer.compute(),
+      world.split(0, "checkpoints", std::chrono::ceil<std::chrono::milliseconds>(seconds)),
+      trainer.state(), *store_, disk_,
       runtime::SaverOptions{.asynchronous = section.async,
                             .keep = section.keep,
                             .keep_every = section.keep_every,
@@ -194,9 +199,9 @@ void RunCheckpoints::begin(const LoadedConfig& loaded, kernels::Backend& backend
 }
 
 void RunCheckpoints::save(const runtime::Trainer& trainer, const TrainingData& data) {
-  checkpoints::RunState state = state_after(trainer.progress());
-  describe_data(state, data.datasets, *data.train, trainer.progress().samples);
-  last_step_ = state.step;
+  checkpoints::RunState state{.progress = trainer.progress()};
+  describe_data(state, data.datasets, *data.train);
+  last_step_ = state.progress.step;
   saver_->save(std::move(state));
 }
 

@@ -2,9 +2,11 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "kernels/tensor.h"
 
@@ -17,6 +19,12 @@ struct CommunicationError : std::runtime_error {
 };
 
 enum class Reduction { sum, maximum };
+
+struct CommunicatorOptions {
+  std::chrono::milliseconds timeout = std::chrono::minutes(10);
+  // Poll for a short while before sleeping; wrong where ranks outnumber cores.
+  bool spin = false;
+};
 
 // A contiguous view and the rank of the group at the other end.
 struct Message {
@@ -46,8 +54,11 @@ class Communicator {
   virtual const std::string& name() const = 0;
 
   // Collective, and done on return. Ranks with the same `color` form a new group, in their order
-  // here.
-  virtual std::unique_ptr<Communicator> split(int color, std::string name) = 0;
+  // here. It waits for a peer as long as this one does, if nothing else is said.
+  std::unique_ptr<Communicator> split(int color, std::string name,
+                                      std::optional<std::chrono::milliseconds> timeout = {}) {
+    return split_off(color, std::move(name), timeout);
+  }
 
   virtual void broadcast(kernels::Stream&, kernels::View data, int root) = 0;
 
@@ -73,12 +84,10 @@ class Communicator {
   // One message alone. Two ranks that both send first need two streams, or exchange.
   void send(kernels::Stream& stream, kernels::View data, int to);
   void receive(kernels::Stream& stream, kernels::View data, int from);
-};
 
-struct CommunicatorOptions {
-  std::chrono::milliseconds timeout = std::chrono::minutes(10);
-  // Poll for a short while before sleeping; wrong where ranks outnumber cores.
-  bool spin = false;
+ protected:
+  virtual std::unique_ptr<Communicator> split_off(
+      int color, std::string name, std::optional<std::chrono::milliseconds> timeout) = 0;
 };
 
 // All ranks of this MPI job. MPI must be up, with MPI_THREAD_MULTIPLE. Throws CommunicationError

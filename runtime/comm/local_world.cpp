@@ -63,10 +63,13 @@ class Meeting {
   }
 
   // The meeting of the ranks with this color; the first to ask makes it.
-  std::shared_ptr<Meeting> split_off(int color, int size, const std::string& name) {
+  std::shared_ptr<Meeting> split_off(int color, int size, const std::string& name,
+                                     std::optional<std::chrono::milliseconds> timeout) {
     std::lock_guard lock(mutex_);
     auto& group = split_off_[color];
-    if (!group) group = std::make_shared<Meeting>(size, name, options_);
+    CommunicatorOptions options = options_;
+    options.timeout = timeout.value_or(options.timeout);
+    if (!group) group = std::make_shared<Meeting>(size, name, options);
     return group;
   }
 
@@ -111,13 +114,14 @@ class LocalCommunicator final : public Communicator {
   int size() const override { return size_; }
   const std::string& name() const override { return meeting_->name(); }
 
-  std::unique_ptr<Communicator> split(int color, std::string name) override {
+  std::unique_ptr<Communicator> split_off(
+      int color, std::string name, std::optional<std::chrono::milliseconds> timeout) override {
     meeting_->colors[index()] = color;
     meeting_->arrive();
     const auto& colors = meeting_->colors;
     const auto size = static_cast<int>(std::ranges::count(colors, color));
     const auto rank = static_cast<int>(std::count(colors.begin(), colors.begin() + rank_, color));
-    auto group = meeting_->split_off(color, size, name);
+    auto group = meeting_->split_off(color, size, name, timeout);
     meeting_->arrive();
     if (rank_ == 0) meeting_->forget_split();
     meeting_->arrive();

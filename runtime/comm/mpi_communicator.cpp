@@ -70,10 +70,13 @@ class MpiCommunicator final : public Communicator {
   int size() const override { return size_; }
   const std::string& name() const override { return name_; }
 
-  std::unique_ptr<Communicator> split(int color, std::string name) override {
+  std::unique_ptr<Communicator> split_off(
+      int color, std::string name, std::optional<std::chrono::milliseconds> timeout) override {
     MPI_Comm handle;
     check(MPI_Comm_split(group_.get(), color, rank_, &handle));
-    return std::make_unique<MpiCommunicator>(Group(handle), std::move(name), options_);
+    CommunicatorOptions options = options_;
+    options.timeout = timeout.value_or(options.timeout);
+    return std::make_unique<MpiCommunicator>(Group(handle), std::move(name), options);
   }
 
   void broadcast(Stream& stream, View data, int root) override {

@@ -56,7 +56,10 @@ void Saver::save(checkpoints::RunState run) {
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return failure_ || !taken_[0] || !taken_[1]; });
-    if (failure_) return;
+    if (failure_) {
+      if (lost_peers_) std::rethrow_exception(failure_);
+      return;  // all ranks are about to stop
+    }
     task.buffer = taken_[0] ? 1 : 0;
     taken_[task.buffer] = true;
   }
@@ -74,7 +77,7 @@ void Saver::save(checkpoints::RunState run) {
 void Saver::finish() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return tasks_.empty() && !busy_; });
-  if (failure_) throw CheckpointError(Fault::io, *failure_);
+  if (failure_) std::rethrow_exception(failure_);
 }
 
 std::span<std::byte> Saver::buffer(std::size_t number) {
@@ -101,22 +104,29 @@ void Saver::work() {
     const Task task = std::move(tasks_.front());
     tasks_.pop_front();
     busy_ = true;
-    const bool failed_before = failure_.has_value();
+    const bool failed_before = failure_ != nullptr;
     lock.unlock();
-    std::string failure;
+    std::exception_ptr failure;
+    bool lost_peers = false;
     try {
       // All ranks know of a failure after the same save, so all of them leave the next ones out.
       if (!failed_before) write(task);
-    } catch (const std::exception& error) {
-      failure = error.what();
-      if (group_->rank() == 0) store_.discard(store_.attempt_of(task.run.step));
+    } catch (const CommunicationError&) {
+      failure = std::current_exception();
+      lost_peers = true;
+    } catch (const std::exception&) {
+      failure = std::current_exception();
+    }
+    if (failure && group_->rank() == 0) {
+      store_.discard(store_.attempt_of(task.run.progress.step));
     }
     lock.lock();
-    if (!failure.empty()) failure_ = failure;
+    lost_peers_ = lost_peers_ || lost_peers;
+    if (failure) failure_ = failure;
     taken_[task.buffer] = false;
     busy_ = false;
     changed_.notify_all();
-    if (!failure.empty() && observer_.failed) observer_.failed();
+    if (failure && observer_.failed) observer_.failed();
   }
 }
 
@@ -150,7 +160,7 @@ void Saver::agree(const std::function<std::string()>& part, std::vector<std::str
 
 void Saver::write(const Task& task) {
   const bool leads = group_->rank() == 0;
-  const std::int64_t step = task.run.step;
+  const std::int64_t step = task.run.progress.step;
   agree([&] { return leads ? store_.begin(step).string() : std::string(); }, nullptr);
   const std::filesystem::path attempt = store_.attempt_of(step);
   std::vector<std::string> reports;

@@ -4,11 +4,11 @@
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -40,8 +40,8 @@ struct SavedCheckpoint {
 
 // Writes checkpoints of a run, all ranks together, while training goes on: training waits for a
 // copy to host memory only. There are two buffers, so one checkpoint may be written while the next
-// one waits with its copy; a third save waits. What fails on one rank fails on all: nothing becomes
-// visible, no more is written, and the cause is kept for whoever asks.
+// one waits with its copy; a third save waits. What fails on one rank fails on all, after the same
+// save: nothing becomes visible, no more is written, and the cause is kept for whoever asks.
 class Saver {
  public:
   // `group` is of all ranks and used for nothing else. The rest is borrowed. `saved` and `failed`
@@ -59,11 +59,12 @@ class Saver {
   // Waits for what is under way.
   ~Saver();
 
-  // Everything enqueued on `compute` is part of it. Collective; every rank gives the same.
+  // Everything enqueued on `compute` is part of it. Collective; every rank gives the same. Throws
+  // CommunicationError if a rank did not do its part of an earlier one in time.
   void save(checkpoints::RunState run);
 
   // Waits until nothing is under way. Throws CheckpointError{io} with the cause if some checkpoint
-  // could not be written.
+  // could not be written, and CommunicationError as save does.
   void finish();
 
   // Of the last save: how long training stood still, and how long the last one written took.
@@ -101,7 +102,8 @@ class Saver {
   bool taken_[2] = {true, false};  // the first is being prepared
   std::deque<Task> tasks_;
   bool busy_ = false, ending_ = false;
-  std::optional<std::string> failure_;
+  std::exception_ptr failure_;
+  bool lost_peers_ = false;  // was the cause: others may not know of it
   std::atomic<double> last_seconds_ = 0;
   std::thread worker_;
 };

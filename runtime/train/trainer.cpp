@@ -81,7 +81,7 @@ void Trainer::build(std::map<int, models::LayerRange> stages) {
                           .post_validation = options_.post_validation});
 }
 
-void Trainer::go_on(const Progress& progress) {
+void Trainer::go_on(const checkpoints::Progress& progress) {
   progress_ = progress;
   optim::LossScale scale = options_.loss_scale;
   scale.go_on(progress.loss_scale, progress.loss_scale_good_steps);

@@ -7,12 +7,12 @@
 #include <memory>
 #include <optional>
 
+#include "checkpoints/run_state.h"
 #include "data/sampler.h"
 #include "models/work.h"
 #include "optim/learning_rate.h"
 #include "runtime/comm/mesh.h"
 #include "runtime/train/pass_costs.h"
-#include "runtime/train/progress.h"
 #include "runtime/train/rank_state.h"
 #include "runtime/train/step.h"
 
@@ -75,9 +75,9 @@ class Trainer {
           const data::Sampler* validation, TrainerOptions options);
 
   // How far it has come, between steps.
-  const Progress& progress() const { return progress_; }
+  const checkpoints::Progress& progress() const { return progress_; }
   // Goes on from there: what has been loaded into state() belongs to it.
-  void go_on(const Progress& progress);
+  void go_on(const checkpoints::Progress& progress);
 
   // What this rank writes into checkpoints and reads from them.
   RankState& state() { return *state_; }
@@ -117,7 +117,7 @@ class Trainer {
   std::unique_ptr<TrainingStep> step_;
   Batches train_;
   std::optional<Batches> validation_;
-  Progress progress_;
+  checkpoints::Progress progress_;
 };
 
 }  // namespace trireme::runtime

@@ -43,8 +43,8 @@ TEST_F(CheckpointFile, GivesAnyBlockOfATensor) {
 TEST_F(CheckpointFile, KeepsTheStateOfARun) {
   const Checkpoint checkpoint(save(12));
   const Manifest& manifest = checkpoint.manifest();
-  EXPECT_EQ(manifest.state.step, 12);
-  EXPECT_EQ(manifest.state.samples, 48);
+  EXPECT_EQ(manifest.state.progress.step, 12);
+  EXPECT_EQ(manifest.state.progress.samples, 48);
   EXPECT_EQ(manifest.state.datasets.at(0).path, "a \"corpus\"");
   EXPECT_EQ(manifest.state.datasets.at(0).weight, 0.1);
   EXPECT_EQ(manifest.config, "[model]\nhidden_size = 8\n");

@@ -12,7 +12,7 @@ Manifest manifest() {
   Manifest made{.program = "a test",
                 .written = "2026-01-31T12:00:00Z",
                 .config = "",
-                .state = {.step = 3},
+                .state = {.progress = {.step = 3}},
                 .files = {{.name = "shard.h5", .bytes = 1000, .rest = {.high = 1, .low = 2}}},
                 .tensors = {}};
   const auto slice = [](Region region, std::uint64_t offset) {

@@ -90,7 +90,7 @@ class SmallCheckpoint : public ScratchTest {
     Manifest manifest{.program = "a test",
                       .written = utc_now(),
                       .config = "[model]\nhidden_size = 8\n",
-                      .state = {.step = step, .updates = step, .samples = 4 * step},
+                      .state = {.progress = {.step = step, .samples = 4 * step, .updates = step}},
                       .files = {},
                       .tensors = {}};
     manifest.state.datasets.push_back({.path = "a \"corpus\"", .weight = 0.1, .fingerprint = "f"});

@@ -143,6 +143,7 @@ keep = 7
 keep_every = 1000
 async = false
 resume = "runs/other/checkpoints"
+timeout_seconds = 90.5
 
 [trace]
 steps = ""

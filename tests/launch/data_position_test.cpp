@@ -40,7 +40,7 @@ class DataPositionTest : public data::ScratchFolder {
         choices.sources[i].stream = start.streams[i];
       }
       notes = start.notes;
-      first = state->samples;
+      first = state->progress.samples;
     }
     const data::Sampler sampler(choices);
     std::vector<std::int32_t> tokens(static_cast<std::size_t>(length) + 1);
@@ -48,8 +48,8 @@ class DataPositionTest : public data::ScratchFolder {
       sampler.sample(i, tokens);
       given.insert(given.end(), tokens.begin(), tokens.end() - 1);
     }
-    checkpoints::RunState after;
-    describe_data(after, datasets, sampler, first + count);
+    checkpoints::RunState after{.progress = {.samples = first + count}};
+    describe_data(after, datasets, sampler);
     return after;
   }
 

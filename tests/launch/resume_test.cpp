@@ -72,8 +72,8 @@ TEST(CompareWithSaved, RefusesWhatCannotChange) {
 }
 
 TEST(Reset, NamesWhatStartsAnew) {
-  const checkpoints::RunState state{
-      .step = 7, .updates = 6, .skipped_steps = 1, .samples = 56, .tokens = 1000};
+  const checkpoints::Progress state{
+      .step = 7, .samples = 56, .tokens = 1000, .updates = 6, .skipped_steps = 1};
   EXPECT_EQ(progress_after(state, {}).step, 7);
   EXPECT_EQ(progress_after(state, {}).updates, 6);
   const auto optimizer = progress_after(state, parse_reset("optimizer"));

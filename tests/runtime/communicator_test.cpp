@@ -42,6 +42,17 @@ TEST(LocalWorld, FailsWithATimeoutWhenAPeerIsLate) {
   EXPECT_THROW(device.stream->synchronize(), CommunicationError);
 }
 
+TEST(LocalWorld, WaitsInAGroupAsLongAsThatGroupWasTold) {
+  test::on_ranks(2, [](Communicator& patient) {
+    const auto group = patient.split(0, "impatient", std::chrono::milliseconds(50));
+    if (patient.rank() == 1) return;
+    test::Device device;
+    const auto data = device.filled({1, 1}, kernels::Dtype::f32, 1);
+    group->all_reduce(*device.stream, data, Reduction::sum);
+    EXPECT_THROW(device.stream->synchronize(), CommunicationError);
+  });
+}
+
 TEST(LocalWorld, RefusesAMessageOfAnotherSize) {
   auto world = make_local_world(2, {.timeout = std::chrono::seconds(5)});
   test::Device device;

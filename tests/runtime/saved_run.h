@@ -30,28 +30,6 @@ struct SavedRunResult {
   std::string failure;                // of saving, as rank 0 was told
 };
 
-inline checkpoints::RunState run_state(const Progress& progress) {
-  return {.step = progress.step,
-          .updates = progress.updates,
-          .skipped_steps = progress.skipped_steps,
-          .skipped_in_a_row = progress.skipped_in_a_row,
-          .samples = progress.samples,
-          .tokens = progress.tokens,
-          .loss_scale = progress.loss_scale,
-          .loss_scale_good_steps = progress.loss_scale_good_steps};
-}
-
-inline Progress progress_of(const checkpoints::RunState& state) {
-  return {.step = state.step,
-          .samples = state.samples,
-          .tokens = state.tokens,
-          .updates = state.updates,
-          .skipped_steps = state.skipped_steps,
-          .skipped_in_a_row = state.skipped_in_a_row,
-          .loss_scale = state.loss_scale,
-          .loss_scale_good_steps = state.loss_scale_good_steps};
-}
-
 // One rank of such a run.
 inline void run_rank(const SavedRun& run, Communicator& world, const data::Sampler& sampler,
                      SavedRunResult& result) {
@@ -63,7 +41,7 @@ inline void run_rank(const SavedRun& run, Communicator& world, const data::Sampl
     checkpoints::Checkpoint from(store.path_of(run.resume));
     trainer.state().load(from, run.with_optimizer);
     trainer.state().adopt();
-    trainer.go_on(progress_of(from.manifest().state));
+    trainer.go_on(from.manifest().state.progress);
   }
   std::atomic<bool> stop = false;
   Saver saver(*device.backend, trainer.compute(), world.split(0, "checkpoints"), trainer.state(),
@@ -75,7 +53,7 @@ inline void run_rank(const SavedRun& run, Communicator& world, const data::Sampl
                      result.norms.push_back(record.result.gradient_norm);
                    },
                .evaluation = {},
-               .checkpoint = [&] { saver.save(run_state(trainer.progress())); }},
+               .checkpoint = [&] { saver.save({.progress = trainer.progress()}); }},
               stop);
   try {
     saver.finish();

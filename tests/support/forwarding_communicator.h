@@ -20,9 +20,6 @@ class ForwardingCommunicator : public runtime::Communicator {
   int size() const override { return inner_.size(); }
   const std::string& name() const override { return inner_.name(); }
 
-  std::unique_ptr<runtime::Communicator> split(int color, std::string name) override {
-    return wrap(inner_.split(color, std::move(name)));
-  }
   void broadcast(kernels::Stream& stream, kernels::View data, int root) override {
     inner_.broadcast(stream, data, root);
   }
@@ -45,6 +42,10 @@ class ForwardingCommunicator : public runtime::Communicator {
   }
 
  private:
+  std::unique_ptr<runtime::Communicator> split_off(
+      int color, std::string name, std::optional<std::chrono::milliseconds> timeout) override {
+    return wrap(inner_.split(color, std::move(name), timeout));
+  }
   virtual std::unique_ptr<runtime::Communicator> wrap(
       std::unique_ptr<runtime::Communicator> group) = 0;
 
