@@ -89,11 +89,14 @@ Tensor Head::backward(Stream& stream, Saved saved) const {
   return norm_.backward(stream, saved.x, d_normalized.finish(), View(), saved.norm);
 }
 
-void Head::evaluate(Stream& stream, Tensor x, const Target& target) const {
+Tensor Head::logits(Stream& stream, View x) const {
   Norm::Saved statistics;
   const Tensor normalized = norm_.forward(stream, x, View(), statistics).out;
-  const Tensor logits = projection_.forward(stream, ranks_.gather(stream, normalized).all);
-  cross_entropy(stream, logits, target, /*with_gradient=*/false);
+  return projection_.forward(stream, ranks_.gather(stream, normalized).all);
+}
+
+void Head::evaluate(Stream& stream, Tensor x, const Target& target) const {
+  cross_entropy(stream, logits(stream, x), target, /*with_gradient=*/false);
 }
 
 void Head::cross_entropy(Stream& stream, View logits, const Target& target,

@@ -53,6 +53,9 @@ class Head {
   // Both at once: communication of one hides behind the other.
   kernels::Tensor backward(kernels::Stream& stream, Saved saved) const;
 
+  // (tokens, this rank's share of the vocabulary); nothing saved.
+  kernels::Tensor logits(kernels::Stream& stream, kernels::View x) const;
+
   // The loss alone.
   void evaluate(kernels::Stream& stream, kernels::Tensor x, const Target& target) const;
 

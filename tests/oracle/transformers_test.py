@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Weights go to transformers and come back: trained here, exported, loaded there; made there, imported here.
 
-Run as: transformers_test.py TRIREME FOLDER. Trains tiny Llama, Qwen2, Qwen3 and GPT-2 models with the
-program, exports them, and compares the loss of one batch with what transformers makes of the export. Then
-saves random models of transformers, single and sharded, in fp32 and bf16, imports them, and compares again.
-The loss of ours is that of a training step with a learning rate of nearly zero, on the same tokens.
+Run as: transformers_test.py TRIREME LOGITS FOLDER. Trains tiny Llama, Qwen2, Qwen3 and GPT-2 models with the
+program, exports them, and compares logits and the loss of one batch with what transformers makes of the
+export. Then saves random models of transformers, single and sharded, in fp32 and bf16, imports them, and
+compares again. The loss of ours is that of a training step, on the same tokens; its logits those that LOGITS
+prints of the checkpoint.
 """
 
 import json
@@ -45,8 +46,9 @@ def toml(value):
 
 
 class Bench:
-    def __init__(self, program, folder):
+    def __init__(self, program, logits, folder):
         self.program = program
+        self.logits = logits
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         text = numpy.random.default_rng(5).integers(97, 123, 20000, dtype=numpy.uint8).tobytes()
@@ -83,11 +85,36 @@ class Bench:
         return json.loads((run_folder / "metrics.jsonl").read_text().splitlines()[0])["loss"]
 
 
-def loss_of_theirs(folder, tokens):
+    def logits_of(self, checkpoint):
+        """Our logits of the first samples."""
+        tokens = self.first_tokens()[:, :-1].to(torch.int32).contiguous().numpy().tobytes()
+        done = subprocess.run([self.logits, str(checkpoint), str(LENGTH)], input=tokens, capture_output=True)
+        if done.returncode != 0:
+            raise SystemExit(f"logits of {checkpoint}: {done.stderr.decode()}")
+        return torch.from_numpy(numpy.frombuffer(done.stdout, dtype="<f4").copy()).view(BATCH, LENGTH, VOCABULARY)
+
+
+def theirs(folder, tokens):
+    """Loss and logits."""
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     with torch.no_grad():
         logits = model(tokens[:, :-1]).logits
-    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).item()
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).item(), logits
+
+
+def step_in(folder):
+    """The one checkpoint that is in a run's folder, or in one of checkpoints."""
+    found = sorted(folder.glob("**/manifest.json"))
+    if len(found) != 1:
+        raise SystemExit(f"{folder}: {len(found)} checkpoints, not one")
+    return found[0].parent
+
+
+def expect_same_logits(what, ours, theirs, tolerance=1e-4):
+    error = (ours - theirs).abs().max().item()
+    print(f"{what}: logits up to {theirs.abs().max().item():.3f}, at most {error:.2e} apart")
+    if not error <= tolerance:
+        raise SystemExit(f"{what}: logits are {error} apart")
 
 
 def expect_close(what, ours, theirs, tolerance=1e-4):
@@ -104,7 +131,9 @@ def check_export(bench, name, model):
     exported = bench.folder / f"{name}-exported"
     bench.run("checkpoint", "export", bench.folder / name, "--output", exported, "--shard-gigabytes", "0.0001")
     ours = bench.loss_of(config, bench.folder / name, name)
-    expect_close(f"{name} exported", ours, loss_of_theirs(exported, bench.first_tokens()))
+    loss, logits = theirs(exported, bench.first_tokens())
+    expect_close(f"{name} exported", ours, loss)
+    expect_same_logits(f"{name} exported", bench.logits_of(step_in(bench.folder / name)), logits)
     # And back: the same weights, bit for bit.
     imported = bench.folder / f"{name}-imported"
     bench.run("checkpoint", "import", exported, "--output", imported)
@@ -132,13 +161,15 @@ def check_import(bench, name, dtype, shard):
     random_model(name).to(dtype).save_pretrained(folder, max_shard_size=shard)
     bench.run("checkpoint", "import", folder, "--output", bench.folder / f"{what}-imported")
     config = bench.config(what, {"hf_config": str(folder)})
-    ours = bench.loss_of(config, bench.folder / f"{what}-imported", what)
-    expect_close(what, ours, loss_of_theirs(folder, bench.first_tokens()))
+    imported = bench.folder / f"{what}-imported"
+    loss, logits = theirs(folder, bench.first_tokens())
+    expect_close(what, bench.loss_of(config, imported, what), loss)
+    expect_same_logits(what, bench.logits_of(step_in(imported)), logits)
 
 
 def main():
     torch.set_num_threads(2)
-    bench = Bench(str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(sys.argv[2]).resolve())
+    bench = Bench(*(str(pathlib.Path(program).resolve()) for program in sys.argv[1:3]), pathlib.Path(sys.argv[3]).resolve())
     for name, model in MODELS.items():
         check_export(bench, name, model)
     for name in ("llama", "mistral", "qwen2", "qwen3", "gpt2"):
