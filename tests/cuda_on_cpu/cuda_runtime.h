@@ -1,0 +1,126 @@
+#pragma once
+
+// In place of CUDA's header: as much of its language and runtime as kernels/cuda uses, on the
+// processor. Streams do at once what they are told.
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include "tests/cuda_on_cpu/threads.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+// One block runs at a time, so what its threads share can be static.
+#define __shared__ static thread_local
+#define threadIdx trireme::cuda_on_cpu::thread_index
+#define blockIdx trireme::cuda_on_cpu::block_index
+#define blockDim trireme::cuda_on_cpu::block_size
+#define gridDim trireme::cuda_on_cpu::grid_size
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+
+enum cudaError_t {
+  cudaSuccess,
+  cudaErrorMemoryAllocation,
+  cudaErrorNotReady,
+};
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
+enum cudaDeviceAttr { cudaDevAttrClockRate };
+constexpr unsigned cudaEventDisableTiming = 2, cudaStreamNonBlocking = 1;
+
+using cudaStream_t = struct OneStream*;
+using cudaEvent_t = struct OneEvent*;
+
+struct cudaDeviceProp {
+  char name[256];
+  std::size_t totalGlobalMem;
+  int major, multiProcessorCount;
+};
+
+// What `kernel<<<grid, block, shared, stream>>>(given...)` becomes.
+struct LaunchShape {
+  dim3 grid, block;
+  std::size_t shared = 0;
+  cudaStream_t stream = nullptr;
+};
+template <class Kernel, class... Given>
+void run_kernel(const LaunchShape& shape, const Kernel& kernel, const Given&... given) {
+  trireme::cuda_on_cpu::run_grid({shape.grid.x, shape.grid.y, shape.grid.z},
+                                 {shape.block.x, shape.block.y, shape.block.z},
+                                 [&] { kernel(given...); });
+}
+
+inline void __syncthreads() { trireme::cuda_on_cpu::wait_for_block(); }
+inline void __syncwarp(unsigned = 0xffffffffu) { trireme::cuda_on_cpu::wait_for_warp(); }
+template <class T>
+T __shfl_sync(unsigned, T value, unsigned lane) {
+  T result;
+  trireme::cuda_on_cpu::exchange_in_warp(&value, sizeof value, lane, &result);
+  return result;
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, unsigned lanes) {
+  const unsigned lane = threadIdx.x % trireme::cuda_on_cpu::kWarpSize;
+  return __shfl_sync(mask, value, lane ^ lanes);
+}
+
+inline const char* cudaGetErrorString(cudaError_t status) {
+  return status == cudaErrorMemoryAllocation ? "out of memory" : "an error";
+}
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+inline cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {.name = "on the CPU",
+                 .totalGlobalMem = std::size_t{1} << 30,
+                 .major = 9,
+                 .multiProcessorCount = 1};
+  return cudaSuccess;
+}
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = 1;
+  return cudaSuccess;
+}
+inline cudaError_t cudaMalloc(void** data, std::size_t bytes) {
+  *data = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  // Not zero, as memory of a GPU is not.
+  if (*data) std::memset(*data, 0xff, bytes);
+  return *data ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+inline cudaError_t cudaFree(void* data) {
+  std::free(data);
+  return cudaSuccess;
+}
+inline cudaError_t cudaMallocAsync(void** data, std::size_t bytes, cudaStream_t) {
+  return cudaMalloc(data, bytes);
+}
+inline cudaError_t cudaFreeAsync(void* data, cudaStream_t) { return cudaFree(data); }
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
+                                   cudaStream_t) {
+  std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = nullptr;
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t) { return cudaSuccess; }
+inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = nullptr;
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
+inline cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
+inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
