@@ -38,5 +38,5 @@ if(WITH_CUDA)
   # CMake 3.25.1 does not know how to ask nvcc for C++20.
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
-  find_package(CUDAToolkit 12.4 REQUIRED)
+  find_package(CUDAToolkit 12.5 REQUIRED)
 endif()

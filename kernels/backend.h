@@ -34,6 +34,13 @@ class Backend {
   virtual void upload(Stream& stream, std::span<const std::byte> from, View to) = 0;
   virtual void download(Stream& stream, View from, std::span<std::byte> to) = 0;
 
+  // Memory of the host that copies to and from this device are fastest with.
+  virtual std::shared_ptr<std::byte[]> host_memory(std::size_t bytes) = 0;
+
+  // Work enqueued on `stream` from now on starts when the hold has ended. Holds of one stream end
+  // in the order they were taken, and before anyone synchronizes with it or it goes.
+  virtual std::shared_ptr<Hold> hold(Stream& stream) = 0;
+
   virtual MemoryUse memory() const = 0;
 
   // Bytes the device has, whoever uses them.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <memory>
 
 namespace trireme::kernels {
@@ -17,6 +18,18 @@ class Event {
   // Blocks the calling thread until the event is reached. Does not report failures of the work
   // before it: Stream::synchronize does.
   virtual void wait() const = 0;
+};
+
+// Stops a stream until the host lets it go on.
+class Hold {
+ public:
+  Hold() = default;
+  Hold(const Hold&) = delete;
+  Hold& operator=(const Hold&) = delete;
+  virtual ~Hold() = default;
+
+  // Once, from any thread. A failure is what the stream's next synchronize throws.
+  virtual void end(std::exception_ptr failure) = 0;
 };
 
 // A queue of work on one device. Work on one stream runs in the order it was enqueued; two

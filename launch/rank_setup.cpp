@@ -11,6 +11,7 @@
 #include "launch/resolve.h"
 #include "launch/resolve_pipeline.h"
 #include "launch/run_header.h"
+#include "runtime/comm/staged_communicator.h"
 #include "runtime/train/measure_costs.h"
 
 namespace trireme::launch {
@@ -23,14 +24,9 @@ int ranks_of(const LoadedConfig& loaded, const Job& job, bool dry_run) {
                           parallel.data.value_or(1));
 }
 
-void check_device(LoadedConfig& loaded, const Job& job) {
-  if (loaded.config.train.device != Device::cuda) return;
-  if (kernels::cuda_devices() == 0) {
-    loaded.reject("train.device",
-                  "there is no CUDA device that this build and this machine can use");
-  } else if (job.size() > 1) {
-    loaded.reject("train.device", "several ranks on CUDA are not in this version; start one");
-  }
+void check_device(LoadedConfig& loaded) {
+  if (loaded.config.train.device != Device::cuda || kernels::cuda_devices() > 0) return;
+  loaded.reject("train.device", "there is no CUDA device that this build and this machine can use");
 }
 
 // What lives as long as the run must fit in the node, activations apart.
@@ -54,7 +50,7 @@ void read_config(RankSetup& setup, const Job& job, const ConfigArguments& argume
   setup.loaded = load_config(arguments.path, arguments.settings);
   setup.options = resolve(setup.loaded, ranks_of(setup.loaded, job, dry_run));
   if (!dry_run) {
-    check_device(setup.loaded, job);
+    check_device(setup.loaded);
     check_memory(setup, job);
   }
   if (!setup.loaded.problems.empty()) throw ConfigError(setup.loaded.problems);
@@ -65,16 +61,19 @@ void make_device(RankSetup& setup, const Job& job) {
   const int share = std::max(1, node_cores() / job.local_size());
   const TrainSection& train = setup.loaded.config.train;
   setup.threads = static_cast<int>(train.threads.value_or(std::min(share, usable_cores())));
+  // More ranks than GPUs share them.
   setup.backend = train.device == Device::cuda
-                      ? kernels::make_cuda_backend(0)
+                      ? kernels::make_cuda_backend(job.local_rank() % kernels::cuda_devices())
                       : kernels::make_cpu_backend({.threads = setup.threads});
 }
 
 std::unique_ptr<runtime::Communicator> make_world(const RankSetup& setup, Job& job) {
   const std::chrono::duration<double> seconds(
       setup.loaded.config.watchdog.timeout_seconds.value_or(600));
-  return job.make_world({.timeout = std::chrono::ceil<std::chrono::milliseconds>(seconds),
-                         .spin = job.local_size() * setup.threads < usable_cores()});
+  auto world = job.make_world({.timeout = std::chrono::ceil<std::chrono::milliseconds>(seconds),
+                               .spin = job.local_size() * setup.threads < usable_cores()});
+  if (setup.loaded.config.train.device != Device::cuda) return world;
+  return runtime::make_staged(std::move(world), *setup.backend);
 }
 
 bool measures_pipeline(const LoadedConfig& loaded) {

@@ -34,7 +34,7 @@ void read_config(RankSetup& setup, const Job& job, const ConfigArguments& argume
 
 void make_device(RankSetup& setup, const Job& job);
 
-// Collective.
+// Collective. Between GPUs, bytes go through host memory. Borrows the backend.
 std::unique_ptr<runtime::Communicator> make_world(const RankSetup& setup, Job& job);
 
 bool measures_pipeline(const LoadedConfig& loaded);

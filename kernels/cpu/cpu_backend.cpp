@@ -55,6 +55,11 @@ class CpuBackend final : public Backend {
     host(stream).enqueue([from, to] { std::memcpy(to.data(), from.data, to.size()); });
   }
 
+  std::shared_ptr<std::byte[]> host_memory(std::size_t bytes) override {
+    return make_host_memory(bytes);
+  }
+  std::shared_ptr<Hold> hold(Stream& stream) override { return host(stream).hold(); }
+
   MemoryUse memory() const override { return pool_.use(); }
   std::int64_t memory_capacity() const override {
     return sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);

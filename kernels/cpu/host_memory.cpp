@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <new>
 
 namespace trireme::kernels {
 namespace {
@@ -21,5 +22,11 @@ void* HostMemory::allocate(std::size_t bytes) {
 }
 
 void HostMemory::free(void* data) { std::free(data); }
+
+std::shared_ptr<std::byte[]> make_host_memory(std::size_t bytes) {
+  void* data = HostMemory().allocate(bytes);
+  if (!data && bytes > 0) throw std::bad_alloc();
+  return {static_cast<std::byte*>(data), [](std::byte* memory) { std::free(memory); }};
+}
 
 }  // namespace trireme::kernels

@@ -11,4 +11,7 @@ class HostMemory final : public MemorySource {
   void free(void* data) override;
 };
 
+// The same for those who share it.
+std::shared_ptr<std::byte[]> make_host_memory(std::size_t bytes);
+
 }  // namespace trireme::kernels

@@ -37,6 +37,23 @@ class HostEvent final : public Event {
   bool reached_ = false;
 };
 
+class HostHold final : public Hold {
+ public:
+  void end(std::exception_ptr failure) override {
+    failure_ = std::move(failure);
+    ended_.reach();
+  }
+
+  void wait() const {
+    ended_.wait();
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  HostEvent ended_;
+  std::exception_ptr failure_;  // written before, read after it has ended
+};
+
 }  // namespace
 
 HostStream::HostStream(int threads) : worker_([this, threads] { run_tasks(threads); }) {}
@@ -51,17 +68,27 @@ HostStream::~HostStream() {
 }
 
 void HostStream::enqueue(std::function<void()> task) {
-  push({.work = std::move(task), .always = false});
+  push({.work = [task = std::move(task)](const std::exception_ptr&) { task(); }, .always = false});
+}
+
+void HostStream::enqueue_always(std::function<void(std::exception_ptr)> task) {
+  push({.work = std::move(task), .always = true});
+}
+
+std::shared_ptr<Hold> HostStream::hold() {
+  auto hold = std::make_shared<HostHold>();
+  enqueue_always([hold](const std::exception_ptr&) { hold->wait(); });
+  return hold;
 }
 
 std::shared_ptr<const Event> HostStream::record() {
   auto event = std::make_shared<HostEvent>();
-  push({.work = [event] { event->reach(); }, .always = true});
+  enqueue_always([event](const std::exception_ptr&) { event->reach(); });
   return event;
 }
 
 void HostStream::wait_for(std::shared_ptr<const Event> event) {
-  push({.work = [event = std::move(event)] { event->wait(); }, .always = true});
+  enqueue_always([event = std::move(event)](const std::exception_ptr&) { event->wait(); });
 }
 
 void HostStream::synchronize() {
@@ -89,10 +116,11 @@ void HostStream::run_tasks(int threads) {
     if (tasks_.empty()) return;
     Task& task = tasks_.front();
     if (task.always || !failure_) {
+      const std::exception_ptr before = failure_;
       lock.unlock();
       std::exception_ptr failure;
       try {
-        task.work();
+        task.work(before);
       } catch (...) {
         failure = std::current_exception();
       }

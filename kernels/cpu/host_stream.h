@@ -22,6 +22,11 @@ class HostStream final : public Stream {
 
   void enqueue(std::function<void()> task);
 
+  // Runs even after a failure, which it is given.
+  void enqueue_always(std::function<void(std::exception_ptr)> task);
+
+  std::shared_ptr<Hold> hold();
+
   using Stream::wait_for;
   std::shared_ptr<const Event> record() override;
   void wait_for(std::shared_ptr<const Event> event) override;
@@ -29,8 +34,8 @@ class HostStream final : public Stream {
 
  private:
   struct Task {
-    std::function<void()> work;
-    bool always;  // runs even after a failure
+    std::function<void(std::exception_ptr)> work;  // told about what failed before it
+    bool always;                                   // runs even after a failure
   };
 
   void push(Task task);

@@ -37,7 +37,7 @@ class CudaBackend final : public Backend {
     return "cuda:" + std::to_string(device_) + " (" + properties_.name + ")";
   }
 
-  std::unique_ptr<Stream> make_stream() override { return std::make_unique<CudaStream>(); }
+  std::unique_ptr<Stream> make_stream() override { return std::make_unique<CudaStream>(device_); }
 
   Tensor allocate(Stream& stream, Shape shape, Dtype dtype, Category category) override {
     View view(nullptr, shape, dtype);
@@ -55,6 +55,15 @@ class CudaBackend final : public Backend {
     expects(from.contiguous() && to.size() == from.bytes(), "download: as many bytes as the view");
     check(cudaMemcpyAsync(to.data(), from.data, to.size(), cudaMemcpyDeviceToHost, native(stream)));
   }
+
+  std::shared_ptr<std::byte[]> host_memory(std::size_t bytes) override {
+    check(cudaSetDevice(device_));
+    void* data = nullptr;
+    if (bytes > 0) check(cudaMallocHost(&data, bytes));
+    return {static_cast<std::byte*>(data), [](std::byte* memory) { cudaFreeHost(memory); }};
+  }
+
+  std::shared_ptr<Hold> hold(Stream& stream) override { return cuda(stream).hold(); }
 
   MemoryUse memory() const override { return pool_.use(); }
   std::int64_t memory_capacity() const override {

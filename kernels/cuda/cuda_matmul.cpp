@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <type_traits>
+#include <utility>
 
 #include "kernels/cuda/cuda_check.h"
 
@@ -58,7 +59,6 @@ Description describe(const Matmul& op) {
   set(description, CUBLASLT_MATMUL_DESC_TRANSB, op.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
   if (op.bias) {
     set(description, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-    set(description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, op.bias.data);
     set(description, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(op.bias.dtype));
   }
   return description;
@@ -89,28 +89,73 @@ Preference preference_for(const Matmul& op) {
 
 }  // namespace
 
+// What cuBLASLt is told about a product, and what it chose.
+struct CudaMatmul::Plan {
+  Description description;
+  Layout a, b, out;
+  cublasLtMatmulAlgo_t algorithm = {};
+};
+
 CudaMatmul::CudaMatmul() { check(cublasLtCreate(&handle_)); }
 
-CudaMatmul::~CudaMatmul() { cublasLtDestroy(handle_); }
+CudaMatmul::~CudaMatmul() {
+  for (const auto& [stream, workspace] : workspaces_) cudaFree(workspace);
+  plans_.clear();
+  cublasLtDestroy(handle_);
+}
 
-void CudaMatmul::launch(cudaStream_t stream, const Matmul& op) {
-  if (op.out.size() == 0) return;
-  const Description description = describe(op);
-  const Layout a = layout_of(op.b), b = layout_of(op.a), out = layout_of(op.out);
+CudaMatmul::Operand CudaMatmul::operand_of(const View& view) {
+  return {.rows = view.rows,
+          .columns = view.columns,
+          .stride = view.stride,
+          .dtype = view.dtype,
+          .alignment = alignment_of(view)};
+}
+
+CudaMatmul::Kind CudaMatmul::kind_of(const Matmul& op) {
+  return {.a = operand_of(op.a),
+          .b = operand_of(op.b),
+          .out = operand_of(op.out),
+          .transpose_a = op.transpose_a,
+          .transpose_b = op.transpose_b,
+          .has_bias = static_cast<bool>(op.bias)};
+}
+
+CudaMatmul::Plan& CudaMatmul::plan_for(const Matmul& op) {
+  auto& plan = plans_[kind_of(op)];
+  if (plan) return *plan;
+  auto made = std::make_unique<Plan>(Plan{.description = describe(op),
+                                          .a = layout_of(op.b),
+                                          .b = layout_of(op.a),
+                                          .out = layout_of(op.out)});
   const Preference preference = preference_for(op);
   cublasLtMatmulHeuristicResult_t chosen = {};
   int found = 0;
-  check(cublasLtMatmulAlgoGetHeuristic(handle_, description.get(), a.get(), b.get(), out.get(),
-                                       out.get(), preference.get(), 1, &chosen, &found));
+  check(cublasLtMatmulAlgoGetHeuristic(handle_, made->description.get(), made->a.get(),
+                                       made->b.get(), made->out.get(), made->out.get(),
+                                       preference.get(), 1, &chosen, &found));
   if (found == 0) throw DeviceError("cuBLASLt knows no algorithm for a product of this shape");
-  void* workspace = nullptr;
-  check(cudaMallocAsync(&workspace, kWorkspaceBytes, stream));
+  made->algorithm = chosen.algo;
+  plan = std::move(made);
+  return *plan;
+}
+
+void* CudaMatmul::workspace_of(cudaStream_t stream) {
+  void*& workspace = workspaces_[stream];
+  if (!workspace) check(cudaMalloc(&workspace, kWorkspaceBytes));
+  return workspace;
+}
+
+void CudaMatmul::launch(cudaStream_t stream, const Matmul& op) {
+  if (op.out.size() == 0) return;
+  const std::lock_guard lock(mutex_);
+  Plan& plan = plan_for(op);
+  if (op.bias) set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, op.bias.data);
   const float one = 1, keep = op.accumulate ? 1.0f : 0.0f;
-  const cublasStatus_t status = cublasLtMatmul(
-      handle_, description.get(), &one, op.b.data, a.get(), op.a.data, b.get(), &keep, op.out.data,
-      out.get(), op.out.data, out.get(), &chosen.algo, workspace, kWorkspaceBytes, stream);
-  check(cudaFreeAsync(workspace, stream));
-  check(status);
+  check(cublasLtMatmul(handle_, plan.description.get(), &one, op.b.data, plan.a.get(), op.a.data,
+                       plan.b.get(), &keep, op.out.data, plan.out.get(), op.out.data,
+                       plan.out.get(), &plan.algorithm, workspace_of(stream), kWorkspaceBytes,
+                       stream));
 }
 
 }  // namespace trireme::kernels

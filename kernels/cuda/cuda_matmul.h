@@ -2,11 +2,19 @@
 
 #include <cublasLt.h>
 
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+
 #include "kernels/ops.h"
 
 namespace trireme::kernels {
 
-// Matrix products by cuBLASLt, sums in f32 (never TF32).
+// Matrix products by cuBLASLt, sums in f32 (never TF32). The library's own choice of an algorithm
+// is asked for once per kind of product, so that a run takes the same one every time, and its
+// workspace is made once per stream.
 class CudaMatmul {
  public:
   CudaMatmul();
@@ -17,7 +25,31 @@ class CudaMatmul {
   void launch(cudaStream_t stream, const Matmul& op);
 
  private:
+  // An operand as far as the choice of an algorithm depends on it.
+  struct Operand {
+    std::int64_t rows = 0, columns = 0, stride = 0;
+    Dtype dtype = Dtype::f32;
+    std::uint32_t alignment = 0;  // bytes
+
+    auto operator<=>(const Operand&) const = default;
+  };
+  struct Kind {
+    Operand a, b, out;
+    bool transpose_a = false, transpose_b = false, has_bias = false;
+
+    auto operator<=>(const Kind&) const = default;
+  };
+  struct Plan;
+
+  static Operand operand_of(const View& view);
+  static Kind kind_of(const Matmul& op);
+  Plan& plan_for(const Matmul& op);
+  void* workspace_of(cudaStream_t stream);
+
   cublasLtHandle_t handle_ = nullptr;
+  std::mutex mutex_;
+  std::map<Kind, std::unique_ptr<Plan>> plans_;
+  std::map<cudaStream_t, void*> workspaces_;
 };
 
 }  // namespace trireme::kernels

@@ -1,54 +1,138 @@
 #include "kernels/cuda/cuda_stream.h"
 
+#include <atomic>
+#include <utility>
+
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/stream_wait.h"
 
 namespace trireme::kernels {
 namespace {
 
 class CudaEvent final : public Event {
  public:
-  explicit CudaEvent(cudaStream_t stream) {
+  CudaEvent(int device, cudaStream_t stream) : device_(device) {
     check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming));
     check(cudaEventRecord(event_, stream));
   }
   ~CudaEvent() override { cudaEventDestroy(event_); }  // nowhere to report from here
 
   bool reached() const override {
+    check(cudaSetDevice(device_));
     const cudaError_t status = cudaEventQuery(event_);
     if (status != cudaErrorNotReady) check(status);
     return status == cudaSuccess;
   }
-  void wait() const override { check(cudaEventSynchronize(event_)); }
+  void wait() const override {
+    check(cudaSetDevice(device_));
+    check(cudaEventSynchronize(event_));
+  }
 
   cudaEvent_t native() const { return event_; }
 
  private:
+  int device_;
   cudaEvent_t event_ = nullptr;
 };
 
 }  // namespace
 
-CudaStream::CudaStream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
+// A number in pinned memory that the GPU waits for: hold number n lets the stream go on when the
+// host has written n. Lives as long as the stream or any hold.
+class CudaStream::Gate {
+ public:
+  Gate() {
+    void* memory = nullptr;
+    check(cudaMallocHost(&memory, sizeof(std::uint32_t)));
+    opened_ = static_cast<std::uint32_t*>(memory);
+    *opened_ = 0;
+  }
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+  ~Gate() { cudaFreeHost(opened_); }
+
+  std::uint32_t next() { return ++taken_; }
+  const std::uint32_t* address() const { return opened_; }
+
+  void open(std::uint32_t number, std::exception_ptr failure) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (failure && !failure_) failure_ = std::move(failure);
+    }
+    std::atomic_ref(*opened_).store(number, std::memory_order_release);
+  }
+
+  std::exception_ptr take_failure() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(failure_, nullptr);
+  }
+
+ private:
+  std::uint32_t* opened_ = nullptr;
+  std::uint32_t taken_ = 0;  // by the thread that enqueues
+  std::mutex mutex_;
+  std::exception_ptr failure_;
+};
+
+class CudaStream::GateHold final : public Hold {
+ public:
+  GateHold(std::shared_ptr<Gate> gate, std::uint32_t number)
+      : gate_(std::move(gate)), number_(number) {}
+
+  void end(std::exception_ptr failure) override { gate_->open(number_, std::move(failure)); }
+
+ private:
+  std::shared_ptr<Gate> gate_;
+  std::uint32_t number_;
+};
+
+CudaStream::CudaStream(int device) : device_(device) {
+  check(cudaSetDevice(device));
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+}
 
 CudaStream::~CudaStream() {
   cudaStreamSynchronize(stream_);
   cudaStreamDestroy(stream_);
 }
 
-std::shared_ptr<const Event> CudaStream::record() { return std::make_shared<CudaEvent>(stream_); }
+std::shared_ptr<const Event> CudaStream::record() {
+  check(cudaSetDevice(device_));
+  return std::make_shared<CudaEvent>(device_, stream_);
+}
 
 void CudaStream::wait_for(std::shared_ptr<const Event> event) {
   const auto* recorded = dynamic_cast<const CudaEvent*>(event.get());
   expects(recorded != nullptr, "an event of the CUDA backend");
+  check(cudaSetDevice(device_));
   check(cudaStreamWaitEvent(stream_, recorded->native()));
 }
 
-void CudaStream::synchronize() { check(cudaStreamSynchronize(stream_)); }
+void CudaStream::synchronize() {
+  check(cudaSetDevice(device_));
+  check(cudaStreamSynchronize(stream_));
+  if (!gate_) return;
+  if (const auto failure = gate_->take_failure()) std::rethrow_exception(failure);
+}
 
-cudaStream_t native(Stream& stream) {
+std::shared_ptr<Hold> CudaStream::hold() {
+  check(cudaSetDevice(device_));
+  if (!gate_) gate_ = std::make_shared<Gate>();
+  const std::uint32_t number = gate_->next();
+  wait_until_at_least(stream_, gate_->address(), number);
+  return std::make_shared<GateHold>(gate_, number);
+}
+
+CudaStream& cuda(Stream& stream) {
   auto* found = dynamic_cast<CudaStream*>(&stream);
   expects(found != nullptr, "a stream of the CUDA backend");
-  return found->native();
+  return *found;
+}
+
+cudaStream_t native(Stream& stream) {
+  const CudaStream& found = cuda(stream);
+  check(cudaSetDevice(found.device()));
+  return found.native();
 }
 
 }  // namespace trireme::kernels

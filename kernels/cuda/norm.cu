@@ -80,36 +80,36 @@ __global__ void differentiate_rows(NormGradient<T> n) {
 }
 
 // parts[block][c] = the sum of value(r, c) over the block's rows. One thread per column and block.
-template <class Value>
-__global__ void sum_blocks(std::int64_t rows, std::int64_t columns, float* parts, Value value) {
+template <class Sum, class Value>
+__global__ void sum_blocks(std::int64_t rows, std::int64_t columns, Sum* parts, Value value) {
   const std::int64_t c = blockIdx.x * static_cast<std::int64_t>(blockDim.x) + threadIdx.x;
   if (c >= columns) return;
   const std::int64_t first = blockIdx.y * static_cast<std::int64_t>(kBlockRows);
-  float sum = 0;
+  Sum sum = 0;
   for (std::int64_t r = first; r < rows && r < first + kBlockRows; ++r) sum += value(r, c);
   parts[blockIdx.y * columns + c] = sum;
 }
 
 // out[c] += the blocks, in order. One thread per column.
-__global__ void add_blocks(std::int64_t blocks, std::int64_t columns, const float* parts,
-                           float* out) {
+template <class Sum>
+__global__ void add_blocks(std::int64_t blocks, std::int64_t columns, const Sum* parts, Sum* out) {
   const std::int64_t c = blockIdx.x * static_cast<std::int64_t>(blockDim.x) + threadIdx.x;
   if (c >= columns) return;
-  float sum = out[c];
+  Sum sum = out[c];
   for (std::int64_t b = 0; b < blocks; ++b) sum += parts[b * columns + c];
   out[c] = sum;
 }
 
-template <class Value>
+template <class Sum, class Value>
 void add_column_sums(cudaStream_t stream, Shape shape, View out, const Value& value) {
   const std::int64_t blocks = (shape.rows + kBlockRows - 1) / kBlockRows;
-  const DeviceScratch<float> parts(stream, blocks * shape.columns);
+  const DeviceScratch<Sum> parts(stream, blocks * shape.columns);
   const auto wide = static_cast<unsigned>((shape.columns + kThreads - 1) / kThreads);
   sum_blocks<<<dim3(wide, static_cast<unsigned>(blocks)), kThreads, 0, stream>>>(
       shape.rows, shape.columns, parts.data(), value);
   check(cudaGetLastError());
   add_blocks<<<wide, kThreads, 0, stream>>>(blocks, shape.columns, parts.data(),
-                                            static_cast<float*>(out.data));
+                                            static_cast<Sum*>(out.data));
   check(cudaGetLastError());
 }
 
@@ -133,13 +133,14 @@ void normalize(cudaStream_t stream, std::int64_t rows, const NormRows<T>& n) {
 template <class T>
 void differentiate(cudaStream_t stream, const NormGradient<T>& n, View d_weight, View d_bias) {
   // The weight's gradient first: d_x may be the same memory as d_out's residual.
-  add_column_sums(stream, {n.rows, n.columns}, d_weight,
-                  [n] __device__(std::int64_t r, std::int64_t c) {
-                    return load(n.d_out[r][c]) * n.normalized(r, c);
-                  });
+  add_column_sums<float>(stream, {n.rows, n.columns}, d_weight,
+                         [n] __device__(std::int64_t r, std::int64_t c) {
+                           return load(n.d_out[r][c]) * n.normalized(r, c);
+                         });
   if (d_bias) {
-    add_column_sums(stream, {n.rows, n.columns}, d_bias,
-                    [n] __device__(std::int64_t r, std::int64_t c) { return load(n.d_out[r][c]); });
+    add_column_sums<float>(
+        stream, {n.rows, n.columns}, d_bias,
+        [n] __device__(std::int64_t r, std::int64_t c) { return load(n.d_out[r][c]); });
   }
   differentiate_rows<<<static_cast<unsigned>(n.rows), kThreads, 0, stream>>>(n);
   check(cudaGetLastError());
@@ -160,8 +161,15 @@ NormGradient<T> norm_gradient(const Op& op) {
 template <class T>
 void column_sum(cudaStream_t stream, const ColumnSum& op) {
   const auto x = rows_of<T>(op.x);
-  add_column_sums(stream, op.x.shape(), op.out,
-                  [x] __device__(std::int64_t r, std::int64_t c) { return load(x[r][c]); });
+  add_column_sums<float>(stream, op.x.shape(), op.out,
+                         [x] __device__(std::int64_t r, std::int64_t c) { return load(x[r][c]); });
+}
+
+// Losses are added in double precision.
+void column_sum_f64(cudaStream_t stream, const ColumnSum& op) {
+  const auto x = rows_of<double>(op.x);
+  add_column_sums<double>(stream, op.x.shape(), op.out,
+                          [x] __device__(std::int64_t r, std::int64_t c) { return x[r][c]; });
 }
 
 }  // namespace
@@ -208,6 +216,7 @@ void launch(cudaStream_t stream, const LayerNormBackward& op) {
 }
 
 void launch(cudaStream_t stream, const ColumnSum& op) {
+  if (op.x.dtype == Dtype::f64) return column_sum_f64(stream, op);
   dispatch(op.x.dtype, [&]<class T>() { column_sum<T>(stream, op); });
 }
 

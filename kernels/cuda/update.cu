@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/cuda/device_numbers.cuh"
@@ -6,7 +7,15 @@
 namespace trireme::kernels {
 namespace {
 
-constexpr int kNormBlocks = 512;  // fixed, so that the order of the sum is
+constexpr std::int64_t kMostNormBlocks = 512;
+constexpr std::int64_t kPerNormThread = 8;  // elements, unless there are too many
+
+// As many for the same size, so that the order of the sum is the same.
+int norm_blocks(std::int64_t count) {
+  const std::int64_t per_block = kThreads * kPerNormThread;
+  return static_cast<int>(
+      std::clamp((count + per_block - 1) / per_block, std::int64_t{1}, kMostNormBlocks));
+}
 
 // Each block sums its share; the last kernel adds the shares in order.
 template <class T>
@@ -15,7 +24,7 @@ __global__ void square_shares(Rows<T> x, std::int64_t count, std::int64_t column
   __shared__ typename Reduce::TempStorage scratch;
   double sum = 0;
   for (std::int64_t i = blockIdx.x * static_cast<std::int64_t>(kThreads) + threadIdx.x; i < count;
-       i += static_cast<std::int64_t>(kNormBlocks) * kThreads) {
+       i += static_cast<std::int64_t>(gridDim.x) * kThreads) {
     const double value = load(x[i / columns][i % columns]);
     sum += value * value;
   }
@@ -23,19 +32,20 @@ __global__ void square_shares(Rows<T> x, std::int64_t count, std::int64_t column
   if (threadIdx.x == 0) shares[blockIdx.x] = sum;
 }
 
-__global__ void add_shares(const double* shares, double* total) {
+__global__ void add_shares(int count, const double* shares, double* total) {
   double sum = *total;
-  for (int b = 0; b < kNormBlocks; ++b) sum += shares[b];
+  for (int b = 0; b < count; ++b) sum += shares[b];
   *total = sum;
 }
 
 template <class T>
 void square(cudaStream_t stream, const SquaredNorm& op) {
-  const DeviceScratch<double> shares(stream, kNormBlocks);
-  square_shares<<<kNormBlocks, kThreads, 0, stream>>>(rows_of<T>(op.x), op.x.size(), op.x.columns,
-                                                      shares.data());
+  const int blocks = norm_blocks(op.x.size());
+  const DeviceScratch<double> shares(stream, blocks);
+  square_shares<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(
+      rows_of<T>(op.x), op.x.size(), op.x.columns, shares.data());
   check(cudaGetLastError());
-  add_shares<<<1, 1, 0, stream>>>(shares.data(), static_cast<double*>(op.out.data));
+  add_shares<<<1, 1, 0, stream>>>(blocks, shares.data(), static_cast<double*>(op.out.data));
   check(cudaGetLastError());
 }
 

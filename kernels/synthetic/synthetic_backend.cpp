@@ -60,6 +60,12 @@ void SyntheticBackend::download(Stream& stream, View from, std::span<std::byte> 
   host(stream).enqueue([from, to] { std::memcpy(to.data(), from.data, to.size()); });
 }
 
+std::shared_ptr<std::byte[]> SyntheticBackend::host_memory(std::size_t bytes) {
+  return make_host_memory(bytes);
+}
+
+std::shared_ptr<Hold> SyntheticBackend::hold(Stream& stream) { return host(stream).hold(); }
+
 std::int64_t SyntheticBackend::memory_capacity() const {
   return sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
 }

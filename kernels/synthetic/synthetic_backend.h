@@ -30,6 +30,8 @@ class SyntheticBackend final : public Backend {
   Tensor allocate(Stream& stream, Shape shape, Dtype dtype, Category category) override;
   void upload(Stream& stream, std::span<const std::byte> from, View to) override;
   void download(Stream& stream, View from, std::span<std::byte> to) override;
+  std::shared_ptr<std::byte[]> host_memory(std::size_t bytes) override;
+  std::shared_ptr<Hold> hold(Stream& stream) override;
   MemoryUse memory() const override { return pool_.use(); }
   std::int64_t memory_capacity() const override;
   void reset_memory_peaks() override { pool_.reset_peaks(); }

@@ -81,9 +81,9 @@ void Saver::finish() {
 }
 
 std::span<std::byte> Saver::buffer(std::size_t number) {
-  checkpoints::AlignedBuffer& memory = buffers_[number];
-  if (memory.size() != state_.bytes()) memory = checkpoints::AlignedBuffer(state_.bytes());
-  return {memory.data(), memory.size()};
+  auto& memory = buffers_[number];
+  if (!memory) memory = backend_.host_memory(state_.bytes());
+  return {memory.get(), state_.bytes()};
 }
 
 // The system gives memory when it is first touched, a page at a time: not while training waits.

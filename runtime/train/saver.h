@@ -13,7 +13,6 @@
 #include <thread>
 #include <vector>
 
-#include "checkpoints/aligned_buffer.h"
 #include "checkpoints/store.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/train/rank_state.h"
@@ -98,7 +97,7 @@ class Saver {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  checkpoints::AlignedBuffer buffers_[2];
+  std::shared_ptr<std::byte[]> buffers_[2];
   bool taken_[2] = {true, false};  // the first is being prepared
   std::deque<Task> tasks_;
   bool busy_ = false, ending_ = false;

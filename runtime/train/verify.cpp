@@ -11,6 +11,7 @@
 
 #include "runtime/comm/local_world.h"
 #include "runtime/comm/numbers.h"
+#include "runtime/comm/staged_communicator.h"
 #include "schedules/generate.h"
 
 namespace trireme::runtime {
@@ -180,7 +181,7 @@ Verification verify(kernels::Backend& backend, Communicator& world, const data::
   std::unique_ptr<Trainer> reference;
   std::vector<double> expected(3);  // loss, norm, loss scale
   if (world.rank() == 0) {
-    alone = std::move(make_local_world(1).front());
+    alone = make_staged(std::move(make_local_world(1).front()), backend);
     reference = std::make_unique<Trainer>(backend, *alone, sampler, nullptr, on_one_rank(one_step));
     const StepResult result = take_step(*reference);
     expected = {result.loss, result.gradient_norm, result.loss_scale};

@@ -28,6 +28,49 @@ float element(const void* data, const LtMatrixLayout& layout, bool transposed, s
   return number(data, layout.type, at);
 }
 
+struct Product {
+  LtMatmulDescription how;
+  float alpha, beta;
+  const void* a;
+  LtMatrixLayout a_layout;
+  const void* b;
+  LtMatrixLayout b_layout;
+  const void* c;
+  LtMatrixLayout c_layout;
+  void* d;
+  LtMatrixLayout d_layout;
+
+  bool a_turned() const { return how.transpose_a == CUBLAS_OP_T; }
+  bool b_turned() const { return how.transpose_b == CUBLAS_OP_T; }
+  std::uint64_t inner() const { return a_turned() ? a_layout.rows : a_layout.columns; }
+
+  bool fits() const {
+    return inner() == (b_turned() ? b_layout.columns : b_layout.rows) &&
+           (a_turned() ? a_layout.columns : a_layout.rows) == d_layout.rows &&
+           (b_turned() ? b_layout.rows : b_layout.columns) == d_layout.columns;
+  }
+
+  float at(std::int64_t row, std::int64_t column) const {
+    float sum = 0;
+    for (std::int64_t k = 0; k < static_cast<std::int64_t>(inner()); ++k) {
+      sum += element(a, a_layout, a_turned(), row, k) * element(b, b_layout, b_turned(), k, column);
+    }
+    sum *= alpha;
+    // With a factor of zero, what is there is not even read.
+    if (beta != 0) sum += beta * element(c, c_layout, false, row, column);
+    if (how.epilogue == CUBLASLT_EPILOGUE_BIAS) sum += number(how.bias, how.bias_type, row);
+    return sum;
+  }
+
+  void run() const {
+    for (std::int64_t column = 0; column < static_cast<std::int64_t>(d_layout.columns); ++column) {
+      for (std::int64_t row = 0; row < static_cast<std::int64_t>(d_layout.rows); ++row) {
+        put(d, d_layout.type, row + column * d_layout.stride, at(row, column));
+      }
+    }
+  }
+};
+
 }  // namespace
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
@@ -103,30 +146,19 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                               cublasLtMatrixLayout_t b_layout, const void* beta, const void* c,
                               cublasLtMatrixLayout_t c_layout, void* d,
                               cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t*, void*,
-                              std::size_t, cudaStream_t) {
-  const bool a_turned = description->transpose_a == CUBLAS_OP_T;
-  const bool b_turned = description->transpose_b == CUBLAS_OP_T;
-  const std::uint64_t inner = a_turned ? a_layout->rows : a_layout->columns;
-  const std::uint64_t b_inner = b_turned ? b_layout->columns : b_layout->rows;
-  const bool fits = inner == b_inner &&
-                    (a_turned ? a_layout->columns : a_layout->rows) == d_layout->rows &&
-                    (b_turned ? b_layout->rows : b_layout->columns) == d_layout->columns;
-  if (!fits) return CUBLAS_STATUS_NOT_SUPPORTED;
-  const float scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
-  for (std::int64_t column = 0; column < static_cast<std::int64_t>(d_layout->columns); ++column) {
-    for (std::int64_t row = 0; row < static_cast<std::int64_t>(d_layout->rows); ++row) {
-      float sum = 0;
-      for (std::int64_t k = 0; k < static_cast<std::int64_t>(inner); ++k) {
-        sum += element(a, *a_layout, a_turned, row, k) * element(b, *b_layout, b_turned, k, column);
-      }
-      sum *= scale;
-      // With a factor of zero, what is there is not even read.
-      if (keep != 0) sum += keep * element(c, *c_layout, false, row, column);
-      if (description->epilogue == CUBLASLT_EPILOGUE_BIAS) {
-        sum += number(description->bias, description->bias_type, row);
-      }
-      put(d, d_layout->type, row + column * d_layout->stride, sum);
-    }
-  }
+                              std::size_t, cudaStream_t stream) {
+  const Product product{.how = *description,
+                        .alpha = *static_cast<const float*>(alpha),
+                        .beta = *static_cast<const float*>(beta),
+                        .a = a,
+                        .a_layout = *a_layout,
+                        .b = b,
+                        .b_layout = *b_layout,
+                        .c = c,
+                        .c_layout = *c_layout,
+                        .d = d,
+                        .d_layout = *d_layout};
+  if (!product.fits()) return CUBLAS_STATUS_NOT_SUPPORTED;
+  stream->queue.enqueue([product] { product.run(); });
   return CUBLAS_STATUS_SUCCESS;
 }

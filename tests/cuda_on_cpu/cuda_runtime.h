@@ -1,11 +1,13 @@
 #pragma once
 
 // In place of CUDA's header: as much of its language and runtime as kernels/cuda uses, on the
-// processor. Streams do at once what they are told.
+// processor. A stream is a thread, so what is enqueued has not happened yet, as on a GPU.
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 
+#include "kernels/cpu/host_stream.h"
 #include "tests/cuda_on_cpu/threads.h"
 
 #define __global__
@@ -13,7 +15,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-// One block runs at a time, so what its threads share can be static.
+// A thread of the processor runs one block at a time, so what its threads share can be static.
 #define __shared__ static thread_local
 #define threadIdx trireme::cuda_on_cpu::thread_index
 #define blockIdx trireme::cuda_on_cpu::block_index
@@ -34,8 +36,14 @@ enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
 enum cudaDeviceAttr { cudaDevAttrClockRate };
 constexpr unsigned cudaEventDisableTiming = 2, cudaStreamNonBlocking = 1;
 
-using cudaStream_t = struct OneStream*;
-using cudaEvent_t = struct OneEvent*;
+struct StreamOnCpu {
+  trireme::kernels::HostStream queue;
+};
+struct EventOnCpu {
+  std::shared_ptr<const trireme::kernels::Event> point;
+};
+using cudaStream_t = StreamOnCpu*;
+using cudaEvent_t = EventOnCpu*;
 
 struct cudaDeviceProp {
   char name[256];
@@ -51,9 +59,11 @@ struct LaunchShape {
 };
 template <class Kernel, class... Given>
 void run_kernel(const LaunchShape& shape, const Kernel& kernel, const Given&... given) {
-  trireme::cuda_on_cpu::run_grid({shape.grid.x, shape.grid.y, shape.grid.z},
-                                 {shape.block.x, shape.block.y, shape.block.z},
-                                 [&] { kernel(given...); });
+  shape.stream->queue.enqueue([shape, kernel, ... all = given] {
+    trireme::cuda_on_cpu::run_grid({shape.grid.x, shape.grid.y, shape.grid.z},
+                                   {shape.block.x, shape.block.y, shape.block.z},
+                                   [&] { kernel(all...); });
+  });
 }
 
 inline void __syncthreads() { trireme::cuda_on_cpu::wait_for_block(); }
@@ -103,24 +113,51 @@ inline cudaError_t cudaFree(void* data) {
 inline cudaError_t cudaMallocAsync(void** data, std::size_t bytes, cudaStream_t) {
   return cudaMalloc(data, bytes);
 }
-inline cudaError_t cudaFreeAsync(void* data, cudaStream_t) { return cudaFree(data); }
+inline cudaError_t cudaFreeAsync(void* data, cudaStream_t stream) {
+  stream->queue.enqueue_always([data](const std::exception_ptr&) { std::free(data); });
+  return cudaSuccess;
+}
+inline cudaError_t cudaMallocHost(void** data, std::size_t bytes) {
+  return cudaMalloc(data, bytes);
+}
+inline cudaError_t cudaFreeHost(void* data) { return cudaFree(data); }
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
-                                   cudaStream_t) {
-  std::memcpy(to, from, bytes);
+                                   cudaStream_t stream) {
+  stream->queue.enqueue([to, from, bytes] { std::memcpy(to, from, bytes); });
   return cudaSuccess;
 }
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = nullptr;
+  *stream = new StreamOnCpu;
   return cudaSuccess;
 }
-inline cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t) { return cudaSuccess; }
+inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  stream->queue.synchronize();
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event) {
+  stream->queue.wait_for(event->point);
+  return cudaSuccess;
+}
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = nullptr;
+  *event = new EventOnCpu;
   return cudaSuccess;
 }
-inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
-inline cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
-inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  event->point = stream->queue.record();
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return event->point->reached() ? cudaSuccess : cudaErrorNotReady;
+}
+inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  event->point->wait();
+  return cudaSuccess;
+}

@@ -108,8 +108,8 @@ class Block {
     wait(State::ended);
   }
 
-  // One turn of every thread that may run, beginning anywhere and going either way: who counts on an
-  // order without a barrier is found out. False when all have ended.
+  // One turn of every thread that may run, beginning anywhere and going either way: who counts on
+  // an order without a barrier is found out. False when all have ended.
   bool step() {
     bool ran = false;
     const std::size_t begin = random_() % count_, stride = random_() % 2 == 0 ? 1 : count_ - 1;

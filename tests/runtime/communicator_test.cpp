@@ -1,4 +1,5 @@
 // Ranks as threads: every machine can run this, and so can the thread sanitizer.
+#include "runtime/comm/local_world.h"
 #include "tests/runtime/communicator_contract.h"
 #include "tests/support/ranks.h"
 

@@ -104,7 +104,7 @@ class OracleTest : public testing::TestWithParam<const char*> {
   }
 
   test::Device device;
-  std::vector<std::unique_ptr<Communicator>> world = make_local_world(1);
+  std::vector<std::unique_ptr<Communicator>> world = test::make_ranks(1);
   Mesh mesh{*world.front(), MeshShape()};
   json golden;
   std::vector<float> values;

@@ -2,17 +2,22 @@
 
 #include <exception>
 #include <functional>
+#include <memory>
 #include <thread>
 #include <vector>
 
-#include "runtime/comm/local_world.h"
+#include "runtime/comm/communicator.h"
 
 namespace trireme::test {
+
+// Ranks as threads, with the backend under test: each test program links its own.
+std::vector<std::unique_ptr<runtime::Communicator>> make_ranks(
+    int size, runtime::CommunicatorOptions options = {.timeout = std::chrono::seconds(30)});
 
 // Runs `body` once per rank, each on its own thread, and rethrows the first failure.
 inline void on_ranks(int size, const std::function<void(runtime::Communicator&)>& body,
                      runtime::CommunicatorOptions options = {.timeout = std::chrono::seconds(30)}) {
-  auto world = runtime::make_local_world(size, options);
+  auto world = make_ranks(size, options);
   std::vector<std::exception_ptr> failures(static_cast<std::size_t>(size));
   {
     std::vector<std::jthread> threads;
