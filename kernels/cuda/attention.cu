@@ -1,3 +1,4 @@
+#include "kernels/cuda/attention_tiles.h"
 #include "kernels/cuda/device_numbers.cuh"
 #include "kernels/cuda/operations.h"
 
@@ -89,7 +90,19 @@ __global__ void attend(Heads<T> a) {
   if (threadIdx.x % kWarp == 0) a.log_sum_exp[t][head] = maximum + logf(sum);
 }
 
-// One warp per query and head: out . d_out, and the gradient of the query.
+// One warp per query and head: out . d_out.
+template <class T>
+__global__ void multiply_out(Heads<T> a) {
+  const std::int64_t task = warp_index();
+  if (task >= a.tokens * a.heads) return;
+  const std::int64_t t = task / a.heads;
+  const int column = a.column(static_cast<int>(task % a.heads));
+  const Lanes d_out = Lanes::read(a.d_out[t] + column, a.head_dim);
+  const float out_dot = d_out.dot(Lanes::read(a.out[t] + column, a.head_dim));
+  if (threadIdx.x % kWarp == 0) a.out_dot[task] = out_dot;
+}
+
+// One warp per query and head.
 template <class T>
 __global__ void differentiate_queries(Heads<T> a) {
   const std::int64_t task = warp_index();
@@ -98,8 +111,7 @@ __global__ void differentiate_queries(Heads<T> a) {
   const int head = static_cast<int>(task % a.heads);
   const Lanes q = Lanes::read(a.q[t] + a.column(head), a.head_dim);
   const Lanes d_out = Lanes::read(a.d_out[t] + a.column(head), a.head_dim);
-  const float out_dot = d_out.dot(Lanes::read(a.out[t] + a.column(head), a.head_dim));
-  if (threadIdx.x % kWarp == 0) a.out_dot[task] = out_dot;
+  const float out_dot = a.out_dot[task];
   Lanes d_q = {};
   for (std::int64_t j = first; j <= t; ++j) {
     const Lanes k = Lanes::read(a.k[j] + a.kv_column(head), a.head_dim);
@@ -162,6 +174,9 @@ void go_back(cudaStream_t stream, const AttentionBackward& op) {
   heads.d_k = rows_of<T>(op.d_k);
   heads.d_v = rows_of<T>(op.d_v);
   heads.out_dot = out_dot.data();
+  multiply_out<<<blocks_for(heads.tokens * heads.heads), kThreads, 0, stream>>>(heads);
+  check(cudaGetLastError());
+  if (differentiate_in_tiles(stream, op, out_dot.data())) return;
   differentiate_queries<<<blocks_for(heads.tokens * heads.heads), kThreads, 0, stream>>>(heads);
   check(cudaGetLastError());
   differentiate_keys<<<blocks_for(heads.tokens * heads.kv_heads), kThreads, 0, stream>>>(heads);
@@ -171,6 +186,7 @@ void go_back(cudaStream_t stream, const AttentionBackward& op) {
 }  // namespace
 
 void launch(cudaStream_t stream, const Attention& op) {
+  if (attend_in_tiles(stream, op)) return;
   dispatch(op.q.dtype, [&]<class T>() {
     const auto heads = heads_of<T>(op);
     attend<<<blocks_for(heads.tokens * heads.heads), kThreads, 0, stream>>>(heads);

@@ -70,15 +70,18 @@ inline void __syncthreads() { trireme::cuda_on_cpu::wait_for_block(); }
 inline void __syncwarp(unsigned = 0xffffffffu) { trireme::cuda_on_cpu::wait_for_warp(); }
 template <class T>
 T __shfl_sync(unsigned, T value, unsigned lane) {
-  T result;
-  trireme::cuda_on_cpu::exchange_in_warp(&value, sizeof value, lane, &result);
-  return result;
+  trireme::cuda_on_cpu::give_to_warp(&value, sizeof value);
+  std::memcpy(&value, trireme::cuda_on_cpu::given_by(lane), sizeof value);
+  return value;
 }
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, unsigned lanes) {
   const unsigned lane = threadIdx.x % trireme::cuda_on_cpu::kWarpSize;
   return __shfl_sync(mask, value, lane ^ lanes);
 }
+
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
+inline cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return cudaSuccess; }
 
 inline const char* cudaGetErrorString(cudaError_t status) {
   return status == cudaErrorMemoryAllocation ? "out of memory" : "an error";

@@ -16,7 +16,7 @@ namespace trireme::cuda_on_cpu {
 namespace {
 
 constexpr std::size_t kStackBytes = std::size_t{128} << 10;
-constexpr std::size_t kExchangedBytes = 16;
+constexpr std::size_t kGivenBytes = 32;
 
 enum class State { runs, waits_for_block, waits_for_warp, ended };
 
@@ -39,8 +39,8 @@ struct Thread {
   Place place;
   std::unique_ptr<std::byte[]> stack = std::make_unique<std::byte[]>(kStackBytes);
   // What it last gave to its warp, and the time before: two, so that one barrier is enough.
-  std::array<std::array<std::byte, kExchangedBytes>, 2> given = {};
-  unsigned exchanges = 0;
+  std::array<std::array<std::byte, kGivenBytes>, 2> given = {};
+  unsigned times = 0;
 };
 
 // A block under way. There is one for each thread of the processor.
@@ -52,6 +52,7 @@ class Block {
     while (threads_.size() < count) threads_.push_back(std::make_unique<Thread>());
     count_ = count;
     for (std::size_t i = 0; i < count; ++i) start(*threads_[i], size, i);
+    side_by_side_ = random_() % 2 == 0;
     while (step()) {
     }
     if (const auto failure = std::exchange(failure_, nullptr)) std::rethrow_exception(failure);
@@ -63,15 +64,17 @@ class Block {
     thread.place.stop_here([&] { scheduler_.go_on(); });
   }
 
-  void exchange(const void* value, std::size_t bytes, unsigned lane, void* result) {
-    if (bytes > kExchangedBytes) throw std::logic_error("exchange of more than 16 bytes");
-    Thread& mine = *running_;
-    const std::size_t number = number_of(mine), place = mine.exchanges++ % 2;
-    std::memcpy(mine.given[place].data(), value, bytes);
+  void give(const void* value, std::size_t bytes) {
+    if (bytes > kGivenBytes) throw std::logic_error("more than a warp can be given");
+    std::memcpy(running_->given[running_->times++ % 2].data(), value, bytes);
     wait(State::waits_for_warp);
+  }
+
+  const void* given_by(unsigned lane) const {
+    const std::size_t number = number_of(*running_);
     const std::size_t other = number / kWarpSize * kWarpSize + lane % kWarpSize;
     const Thread& from = *threads_[other < count_ ? other : number];
-    std::memcpy(result, from.given[place].data(), bytes);
+    return from.given[(running_->times - 1) % 2].data();
   }
 
  private:
@@ -79,7 +82,7 @@ class Block {
     const auto n = static_cast<unsigned>(number);
     thread.index = {n % size.x, n / size.x % size.y, n / size.x / size.y};
     thread.state = State::runs;
-    thread.exchanges = 0;
+    thread.times = 0;
   }
 
   void resume(Thread& thread) {
@@ -108,19 +111,21 @@ class Block {
     wait(State::ended);
   }
 
-  // One turn of every thread that may run, beginning anywhere and going either way: who counts on
-  // an order without a barrier is found out. False when all have ended.
+  // Everyone runs to a barrier. Of a block, either all warps go side by side or one after the other
+  // as far as it can, in any order: who counts on an order without a barrier is found out. False
+  // when all have ended.
   bool step() {
     bool ran = false;
-    const std::size_t begin = random_() % count_, stride = random_() % 2 == 0 ? 1 : count_ - 1;
-    for (std::size_t i = 0; i < count_; ++i) {
-      Thread& thread = *threads_[(begin + i * stride) % count_];
-      if (thread.state != State::runs) continue;
-      ran = true;
-      resume(thread);
+    const std::size_t warps = (count_ + kWarpSize - 1) / kWarpSize, begin = random_() % warps;
+    for (std::size_t w = 0; w < warps; ++w) {
+      const std::size_t first = (begin + w) % warps * kWarpSize;
+      const std::size_t end = std::min(count_, first + kWarpSize);
+      while (run_warp(first, end)) {
+        ran = true;
+        if (side_by_side_) break;
+      }
     }
-    const bool let_on = release_warps() || release_block();
-    if (ran || let_on) return true;
+    if (ran || release_block()) return true;
     const bool waits = std::any_of(threads_.begin(), threads_.begin() + last(),
                                    [](const auto& t) { return t->state != State::ended; });
     if (waits) {
@@ -131,13 +136,22 @@ class Block {
     return false;
   }
 
-  bool release_warps() {
-    bool released = false;
-    for (std::size_t first = 0; first < count_; first += kWarpSize) {
-      released |= release(first, std::min(count_, first + kWarpSize), State::waits_for_warp);
+  // One turn of each of its threads that may run, beginning anywhere and going either way. False if
+  // none may.
+  bool run_warp(std::size_t first, std::size_t end) {
+    release(first, end, State::waits_for_warp);
+    const std::size_t size = end - first;
+    const std::size_t begin = random_() % size, stride = random_() % 2 == 0 ? 1 : size - 1;
+    bool ran = false;
+    for (std::size_t i = 0; i < size; ++i) {
+      Thread& thread = *threads_[first + (begin + i * stride) % size];
+      if (thread.state != State::runs) continue;
+      ran = true;
+      resume(thread);
     }
-    return released;
+    return ran;
   }
+
   bool release_block() { return release(0, count_, State::waits_for_block); }
 
   // If all threads of the range that have not ended wait so, they run on.
@@ -166,6 +180,7 @@ class Block {
   Thread* running_ = nullptr;
   Place scheduler_;
   std::minstd_rand random_{1};
+  bool side_by_side_ = true;
   std::exception_ptr failure_;
 };
 
@@ -192,8 +207,7 @@ void run_grid(Index grid, Index block, const std::function<void()>& body) {
 
 void wait_for_block() { the_block.wait(State::waits_for_block); }
 void wait_for_warp() { the_block.wait(State::waits_for_warp); }
-void exchange_in_warp(const void* value, std::size_t bytes, unsigned lane, void* result) {
-  the_block.exchange(value, bytes, lane, result);
-}
+void give_to_warp(const void* value, std::size_t bytes) { the_block.give(value, bytes); }
+const void* given_by(unsigned lane) { return the_block.given_by(lane); }
 
 }  // namespace trireme::cuda_on_cpu

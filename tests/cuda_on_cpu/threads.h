@@ -24,7 +24,8 @@ void run_grid(Index grid, Index block, const std::function<void()>& body);
 void wait_for_block();
 void wait_for_warp();
 
-// `value` of every lane of the warp goes in, the one of `lane` comes out.
-void exchange_in_warp(const void* value, std::size_t bytes, unsigned lane, void* result);
+// Gives something to the warp; then what each lane gave can be read, until it gives again.
+void give_to_warp(const void* value, std::size_t bytes);
+const void* given_by(unsigned lane);
 
 }  // namespace trireme::cuda_on_cpu

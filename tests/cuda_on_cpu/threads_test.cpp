@@ -29,14 +29,13 @@ TEST(Threads, SeeWhatOthersWroteBeforeTheBarrier) {
   for (unsigned i = 0; i < 100; ++i) EXPECT_EQ(found[i], 99 - i + 4);
 }
 
-TEST(Threads, ExchangeInTheirWarp) {
+TEST(Threads, GiveToTheirWarp) {
   std::vector<unsigned> found(64);
   run_grid({1, 1, 1}, {64, 1, 1}, [&] {
     unsigned sum = thread_index.x;
     for (unsigned lanes = 16; lanes > 0; lanes /= 2) {
-      unsigned other = 0;
-      exchange_in_warp(&sum, sizeof sum, thread_index.x % kWarpSize ^ lanes, &other);
-      sum += other;
+      give_to_warp(&sum, sizeof sum);
+      sum += *static_cast<const unsigned*>(given_by(thread_index.x % kWarpSize ^ lanes));
     }
     found[thread_index.x] = sum;
   });

@@ -171,68 +171,6 @@ TEST_P(OperationTest, SwiGluAndGelu) {
   expect_near(out, gelu);
 }
 
-// Causal attention by its definition, one query at a time.
-Values attention(const Values& q, const Values& k, const Values& v, AttentionShape shape,
-                 std::int64_t tokens, double scale, Values* log_sum_exp) {
-  const std::int64_t group = shape.heads / shape.kv_heads, dim = shape.head_dim;
-  Values out(q.size(), 0.0);
-  for (std::int64_t t = 0; t < tokens; ++t) {
-    const std::int64_t first = t / shape.sequence * shape.sequence;
-    for (std::int64_t h = 0; h < shape.heads; ++h) {
-      const auto key = [&](std::int64_t j, std::int64_t c) {
-        return static_cast<std::size_t>((j * shape.kv_heads + h / group) * dim + c);
-      };
-      const auto query = [&](std::int64_t c) {
-        return static_cast<std::size_t>((t * shape.heads + h) * dim + c);
-      };
-      Values scores;
-      for (std::int64_t j = first; j <= t; ++j) {
-        double score = 0;
-        for (std::int64_t c = 0; c < dim; ++c) score += q[query(c)] * k[key(j, c)];
-        scores.push_back(score * scale);
-      }
-      const double highest = *std::ranges::max_element(scores);
-      double total = 0;
-      for (const double score : scores) total += std::exp(score - highest);
-      log_sum_exp->push_back(highest + std::log(total));
-      for (std::int64_t j = first; j <= t; ++j) {
-        const double p = std::exp(scores[static_cast<std::size_t>(j - first)] - highest) / total;
-        for (std::int64_t c = 0; c < dim; ++c) out[query(c)] += p * v[key(j, c)];
-      }
-    }
-  }
-  return out;
-}
-
-TEST_P(OperationTest, AttentionOfManyShapes) {
-  for (const AttentionShape shape :
-       {AttentionShape{1, 2, 1, 8}, AttentionShape{7, 4, 2, 16}, AttentionShape{64, 2, 2, 24},
-        AttentionShape{65, 3, 1, 32}, AttentionShape{130, 4, 4, 20},
-        AttentionShape{300, 2, 1, 64}}) {
-    SCOPED_TRACE(testing::Message()
-                 << "sequence " << shape.sequence << " head_dim " << shape.head_dim);
-    const std::int64_t tokens = 2 * shape.sequence;
-    const Tensor q = random(tokens, shape.heads * shape.head_dim, 1);
-    const Tensor kv = random(tokens, 2 * shape.kv_heads * shape.head_dim, 2);
-    const View k = kv.view().column_range(0, shape.kv_heads * shape.head_dim);
-    const View v =
-        kv.view().column_range(shape.kv_heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-    Values expected_log_sum_exp;
-    const Values expected = attention(device.values(q), device.values(k), device.values(v), shape,
-                                      tokens, 0.5, &expected_log_sum_exp);
-    const Tensor out = like(q), log_sum_exp = accumulator(tokens, shape.heads);
-    device.run(Attention{.q = q,
-                         .k = k,
-                         .v = v,
-                         .out = out,
-                         .log_sum_exp = log_sum_exp,
-                         .shape = shape,
-                         .scale = 0.5});
-    expect_near(out, expected);
-    expect_near(log_sum_exp, expected_log_sum_exp);
-  }
-}
-
 TEST_P(OperationTest, RopeTurnsPairsAndBack) {
   const Tensor x = random(10, 24, 1);
   const Values before = device.values(x), angles = Device::random_values(5 * 4, 2);
