@@ -50,22 +50,33 @@ void dispatch(Dtype dtype, const Body& body) {
   }
 }
 
-// One thread per element, row by row.
+// One thread per element. A block has a part of a row, or several short rows: a division for each
+// element would cost more than reading it.
 template <class Body>
-__global__ void run_elements(std::int64_t count, std::int64_t columns, Body body) {
-  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  for (std::int64_t i = blockIdx.x * static_cast<std::int64_t>(blockDim.x) + threadIdx.x; i < count;
-       i += step) {
-    body(i / columns, i % columns);
+__global__ void run_elements(std::int64_t rows, std::int64_t columns, Body body) {
+  const std::int64_t row_step = static_cast<std::int64_t>(gridDim.y) * blockDim.y;
+  const std::int64_t column_step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t r = blockIdx.y * static_cast<std::int64_t>(blockDim.y) + threadIdx.y; r < rows;
+       r += row_step) {
+    for (std::int64_t c = blockIdx.x * static_cast<std::int64_t>(blockDim.x) + threadIdx.x;
+         c < columns; c += column_step) {
+      body(r, c);
+    }
   }
 }
 
 template <class Body>
 void each_element(cudaStream_t stream, Shape shape, const Body& body) {
-  const std::int64_t blocks = (shape.size() + kThreads - 1) / kThreads;
-  if (blocks == 0) return;
-  const auto grid = static_cast<unsigned>(blocks < 65536 ? blocks : 65536);
-  run_elements<<<grid, kThreads, 0, stream>>>(shape.size(), shape.columns, body);
+  if (shape.size() == 0) return;
+  unsigned wide = 32;  // threads along a row
+  while (wide < kThreads && wide < shape.columns) wide *= 2;
+  const dim3 block(wide, kThreads / wide);
+  const auto blocks = [](std::int64_t count, unsigned size, std::int64_t most) {
+    const std::int64_t needed = (count + size - 1) / size;
+    return static_cast<unsigned>(needed < most ? needed : most);
+  };
+  const dim3 grid(blocks(shape.columns, block.x, 65536), blocks(shape.rows, block.y, 16384));
+  run_elements<<<grid, block, 0, stream>>>(shape.rows, shape.columns, body);
   check(cudaGetLastError());
 }
 

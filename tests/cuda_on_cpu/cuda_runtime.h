@@ -68,6 +68,25 @@ void run_kernel(const LaunchShape& shape, const Kernel& kernel, const Given&... 
 
 inline void __syncthreads() { trireme::cuda_on_cpu::wait_for_block(); }
 inline void __syncwarp(unsigned = 0xffffffffu) { trireme::cuda_on_cpu::wait_for_warp(); }
+inline int __syncthreads_or(int mine) {
+  __shared__ int any;
+  any = 0;
+  __syncthreads();
+  if (mine) any = 1;
+  __syncthreads();
+  const int result = any;
+  __syncthreads();
+  return result;
+}
+inline unsigned __ballot_sync(unsigned, bool mine) {
+  trireme::cuda_on_cpu::give_to_warp(&mine, sizeof mine);
+  unsigned all = 0;
+  for (unsigned lane = 0; lane < trireme::cuda_on_cpu::kWarpSize; ++lane) {
+    all |= unsigned{*static_cast<const bool*>(trireme::cuda_on_cpu::given_by(lane))} << lane;
+  }
+  return all;
+}
+inline int __ffs(int bits) { return __builtin_ffs(bits); }
 template <class T>
 T __shfl_sync(unsigned, T value, unsigned lane) {
   trireme::cuda_on_cpu::give_to_warp(&value, sizeof value);
