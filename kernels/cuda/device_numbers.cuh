@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <cub/block/block_reduce.cuh>
+#include <initializer_list>
 
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/tensor.h"
@@ -78,6 +79,53 @@ void each_element(cudaStream_t stream, Shape shape, const Body& body) {
   const dim3 grid(blocks(shape.columns, block.x, 65536), blocks(shape.rows, block.y, 16384));
   run_elements<<<grid, block, 0, stream>>>(shape.rows, shape.columns, body);
   check(cudaGetLastError());
+}
+
+// Neighbors in a row, read and written at once.
+template <class T, int n>
+struct alignas(sizeof(T) * n) Pack {
+  T values[n];
+};
+template <int n>
+struct Numbers {
+  float values[n];
+
+  __device__ float& operator[](int i) { return values[i]; }
+  __device__ float operator[](int i) const { return values[i]; }
+};
+template <int n, class T>
+__device__ Numbers<n> read(const T* from) {
+  const auto pack = *reinterpret_cast<const Pack<T, n>*>(from);
+  Numbers<n> numbers;
+  for (int i = 0; i < n; ++i) numbers[i] = load(pack.values[i]);
+  return numbers;
+}
+template <int n, class T>
+__device__ void write(T* to, const Numbers<n>& numbers) {
+  Pack<T, n> pack;
+  for (int i = 0; i < n; ++i) store(pack.values[i], numbers[i]);
+  *reinterpret_cast<Pack<T, n>*>(to) = pack;
+}
+
+// One thread per 16 bytes of each of `views`, which have the same shape and type T, where their
+// columns and places allow it, otherwise one per element: body.template run<n>(row, column).
+template <class T, class Body>
+void each_pack(cudaStream_t stream, std::initializer_list<View> views, const Body& body) {
+  constexpr int kWide = 16 / static_cast<int>(sizeof(T));
+  const Shape shape = views.begin()->shape();
+  bool fits = shape.columns % kWide == 0;
+  for (const View& view : views) {
+    fits =
+        fits && view.stride % kWide == 0 && reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0;
+  }
+  if (fits) {
+    each_element(
+        stream, {shape.rows, shape.columns / kWide},
+        [=] __device__(std::int64_t r, std::int64_t c) { body.template run<kWide>(r, c * kWide); });
+  } else {
+    each_element(stream, shape,
+                 [=] __device__(std::int64_t r, std::int64_t c) { body.template run<1>(r, c); });
+  }
 }
 
 // One block per row; every thread gets the same sum.

@@ -33,52 +33,79 @@ void copy_f64(cudaStream_t stream, const Convert& op) {
 }
 
 template <class T>
-void add(cudaStream_t stream, const Add& op) {
-  const auto a = rows_of<T>(op.a), b = rows_of<T>(op.b), out = rows_of<T>(op.out);
-  each_element(stream, op.out.shape(), [=] __device__(std::int64_t r, std::int64_t c) {
-    store(out[r][c], load(a[r][c]) + load(b[r][c]));
-  });
-}
+struct Sum {
+  Rows<T> a, b, out;
+
+  template <int n>
+  __device__ void run(std::int64_t r, std::int64_t c) const {
+    auto x = read<n>(a[r] + c);
+    const auto y = read<n>(b[r] + c);
+    for (int i = 0; i < n; ++i) x[i] += y[i];
+    write<n>(out[r] + c, x);
+  }
+};
 
 template <class T>
-void swiglu(cudaStream_t stream, const SwiGlu& op) {
-  const auto gate = rows_of<T>(op.gate), up = rows_of<T>(op.up), out = rows_of<T>(op.out);
-  each_element(stream, op.out.shape(), [=] __device__(std::int64_t r, std::int64_t c) {
-    const float g = load(gate[r][c]);
-    store(out[r][c], g * sigmoid(g) * load(up[r][c]));
-  });
-}
+struct Gate {
+  Rows<T> gate, up, out;
+
+  template <int n>
+  __device__ void run(std::int64_t r, std::int64_t c) const {
+    const auto g = read<n>(gate[r] + c), u = read<n>(up[r] + c);
+    Numbers<n> result;
+    for (int i = 0; i < n; ++i) result[i] = g[i] * sigmoid(g[i]) * u[i];
+    write<n>(out[r] + c, result);
+  }
+};
 
 template <class T>
-void swiglu_backward(cudaStream_t stream, const SwiGluBackward& op) {
-  const auto gate = rows_of<T>(op.gate), up = rows_of<T>(op.up), d_out = rows_of<T>(op.d_out);
-  const auto d_gate = rows_of<T>(op.d_gate), d_up = rows_of<T>(op.d_up);
-  each_element(stream, op.gate.shape(), [=] __device__(std::int64_t r, std::int64_t c) {
-    const float g = load(gate[r][c]), u = load(up[r][c]), d = load(d_out[r][c]), s = sigmoid(g);
-    store(d_gate[r][c], d * u * s * (1.0f + g * (1.0f - s)));
-    store(d_up[r][c], d * g * s);
-  });
-}
+struct GateGradient {
+  Rows<T> gate, up, d_out, d_gate, d_up;
+
+  template <int n>
+  __device__ void run(std::int64_t r, std::int64_t c) const {
+    const auto g = read<n>(gate[r] + c), u = read<n>(up[r] + c), d = read<n>(d_out[r] + c);
+    Numbers<n> of_gate, of_up;
+    for (int i = 0; i < n; ++i) {
+      const float s = sigmoid(g[i]);
+      of_gate[i] = d[i] * u[i] * s * (1.0f + g[i] * (1.0f - s));
+      of_up[i] = d[i] * g[i] * s;
+    }
+    write<n>(d_gate[r] + c, of_gate);
+    write<n>(d_up[r] + c, of_up);
+  }
+};
 
 template <class T>
-void gelu(cudaStream_t stream, const Gelu& op) {
-  const auto x = rows_of<T>(op.x), out = rows_of<T>(op.out);
-  each_element(stream, op.x.shape(), [=] __device__(std::int64_t r, std::int64_t c) {
-    const float v = load(x[r][c]);
-    store(out[r][c], 0.5f * v * (1.0f + tanhf(kRootTwoOverPi * (v + kCubic * v * v * v))));
-  });
-}
+struct Curve {
+  Rows<T> x, out;
+
+  template <int n>
+  __device__ void run(std::int64_t r, std::int64_t c) const {
+    auto v = read<n>(x[r] + c);
+    for (int i = 0; i < n; ++i) {
+      v[i] = 0.5f * v[i] * (1.0f + tanhf(kRootTwoOverPi * (v[i] + kCubic * v[i] * v[i] * v[i])));
+    }
+    write<n>(out[r] + c, v);
+  }
+};
 
 template <class T>
-void gelu_backward(cudaStream_t stream, const GeluBackward& op) {
-  const auto x = rows_of<T>(op.x), d_out = rows_of<T>(op.d_out), d_x = rows_of<T>(op.d_x);
-  each_element(stream, op.x.shape(), [=] __device__(std::int64_t r, std::int64_t c) {
-    const float v = load(x[r][c]);
-    const float t = tanhf(kRootTwoOverPi * (v + kCubic * v * v * v));
-    const float slope = kRootTwoOverPi * (1.0f + 3.0f * kCubic * v * v);
-    store(d_x[r][c], load(d_out[r][c]) * (0.5f * (1.0f + t) + 0.5f * v * (1.0f - t * t) * slope));
-  });
-}
+struct CurveGradient {
+  Rows<T> x, d_out, d_x;
+
+  template <int n>
+  __device__ void run(std::int64_t r, std::int64_t c) const {
+    const auto v = read<n>(x[r] + c);
+    auto d = read<n>(d_out[r] + c);
+    for (int i = 0; i < n; ++i) {
+      const float t = tanhf(kRootTwoOverPi * (v[i] + kCubic * v[i] * v[i] * v[i]));
+      const float slope = kRootTwoOverPi * (1.0f + 3.0f * kCubic * v[i] * v[i]);
+      d[i] *= 0.5f * (1.0f + t) + 0.5f * v[i] * (1.0f - t * t) * slope;
+    }
+    write<n>(d_x[r] + c, d);
+  }
+};
 
 template <class T>
 void rope(cudaStream_t stream, const Rope& op) {
@@ -115,23 +142,38 @@ void launch(cudaStream_t stream, const Convert& op) {
 }
 
 void launch(cudaStream_t stream, const Add& op) {
-  dispatch(op.out.dtype, [&]<class T>() { add<T>(stream, op); });
+  dispatch(op.out.dtype, [&]<class T>() {
+    each_pack<T>(stream, {op.out, op.a, op.b},
+                 Sum<T>{rows_of<T>(op.a), rows_of<T>(op.b), rows_of<T>(op.out)});
+  });
 }
 
 void launch(cudaStream_t stream, const SwiGlu& op) {
-  dispatch(op.out.dtype, [&]<class T>() { swiglu<T>(stream, op); });
+  dispatch(op.out.dtype, [&]<class T>() {
+    each_pack<T>(stream, {op.out, op.gate, op.up},
+                 Gate<T>{rows_of<T>(op.gate), rows_of<T>(op.up), rows_of<T>(op.out)});
+  });
 }
 
 void launch(cudaStream_t stream, const SwiGluBackward& op) {
-  dispatch(op.gate.dtype, [&]<class T>() { swiglu_backward<T>(stream, op); });
+  dispatch(op.gate.dtype, [&]<class T>() {
+    each_pack<T>(stream, {op.gate, op.up, op.d_out, op.d_gate, op.d_up},
+                 GateGradient<T>{rows_of<T>(op.gate), rows_of<T>(op.up), rows_of<T>(op.d_out),
+                                 rows_of<T>(op.d_gate), rows_of<T>(op.d_up)});
+  });
 }
 
 void launch(cudaStream_t stream, const Gelu& op) {
-  dispatch(op.x.dtype, [&]<class T>() { gelu<T>(stream, op); });
+  dispatch(op.x.dtype, [&]<class T>() {
+    each_pack<T>(stream, {op.out, op.x}, Curve<T>{rows_of<T>(op.x), rows_of<T>(op.out)});
+  });
 }
 
 void launch(cudaStream_t stream, const GeluBackward& op) {
-  dispatch(op.x.dtype, [&]<class T>() { gelu_backward<T>(stream, op); });
+  dispatch(op.x.dtype, [&]<class T>() {
+    each_pack<T>(stream, {op.x, op.d_out, op.d_x},
+                 CurveGradient<T>{rows_of<T>(op.x), rows_of<T>(op.d_out), rows_of<T>(op.d_x)});
+  });
 }
 
 void launch(cudaStream_t stream, const Rope& op) {
