@@ -1,7 +1,7 @@
 // Training on another device than the processor: the same losses, and every layout those of one
 // rank. Linked with each backend but the processor's own.
 #include "runtime/comm/local_world.h"
-#include "tests/runtime/layout_run.h"
+#include "tests/runtime/saved_run.h"
 #include "tests/support/model.h"
 
 namespace trireme::runtime {
@@ -59,6 +59,35 @@ TEST_F(DeviceTrainingTest, TwentyStepsOfLlamaAreThoseOfTheProcessor) {
 
 TEST_F(DeviceTrainingTest, TwentyStepsOfGpt2AreThoseOfTheProcessor) {
   expect_the_same_losses(test::tiny_gpt2(), Dtype::f32, 1e-5);
+}
+
+TEST_F(DeviceTrainingTest, ACheckpointGoesOnOnTheProcessorAndBack) {
+  TrainerOptions options = options_of({.shape = test::tiny_llama(), .global_batch = 4}, {});
+  options.eval_interval = 0;
+  options.checkpoint_interval = 3;
+  const data::Sampler sampler = corpus.sampler(options.sequence_length, 3);
+  const auto run = [&](bool on_device, std::int64_t resume, std::int64_t steps) {
+    options.steps = steps;
+    const SavedRun saved{.options = options, .folder = corpus.folder() / "saved", .resume = resume};
+    SavedRunResult result;
+    if (on_device) {
+      result = train_and_save(corpus, saved);
+    } else {
+      const auto backend = kernels::make_cpu_backend({.threads = 1});
+      run_rank(saved, *backend, *make_local_world(1).front(), sampler, result);
+    }
+    EXPECT_EQ(result.failure, "");
+    return result.losses;
+  };
+  const std::vector<double> expected = run(false, 0, 9);
+  std::vector<double> found = run(true, 0, 3);
+  for (const auto& part : {run(false, 3, 6), run(true, 6, 9)}) {
+    found.insert(found.end(), part.begin(), part.end());
+  }
+  ASSERT_EQ(found.size(), 9u);
+  for (std::size_t i = 0; i < 9; ++i) {
+    EXPECT_NEAR(found[i], expected[i], 1e-5 * expected[i]) << "step " << i + 1;
+  }
 }
 
 TEST_F(DeviceTrainingTest, LayoutsAreThoseOfOneRank) {

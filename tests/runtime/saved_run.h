@@ -31,10 +31,9 @@ struct SavedRunResult {
 };
 
 // One rank of such a run.
-inline void run_rank(const SavedRun& run, Communicator& world, const data::Sampler& sampler,
-                     SavedRunResult& result) {
-  test::Device device;
-  Trainer trainer(*device.backend, world, sampler, nullptr, run.options);
+inline void run_rank(const SavedRun& run, kernels::Backend& backend, Communicator& world,
+                     const data::Sampler& sampler, SavedRunResult& result) {
+  Trainer trainer(backend, world, sampler, nullptr, run.options);
   const checkpoints::Disk disk(run.hook);
   const checkpoints::Store store(run.folder, disk);
   if (run.resume > 0) {
@@ -44,8 +43,8 @@ inline void run_rank(const SavedRun& run, Communicator& world, const data::Sampl
     trainer.go_on(from.manifest().state.progress);
   }
   std::atomic<bool> stop = false;
-  Saver saver(*device.backend, trainer.compute(), world.split(0, "checkpoints"), trainer.state(),
-              store, disk, run.saver, {.saved = {}, .failed = [&] { stop = true; }});
+  Saver saver(backend, trainer.compute(), world.split(0, "checkpoints"), trainer.state(), store,
+              disk, run.saver, {.saved = {}, .failed = [&] { stop = true; }});
   trainer.run({.step =
                    [&](const StepRecord& record) {
                      if (world.rank() != 0) return;
@@ -66,8 +65,10 @@ inline SavedRunResult train_and_save(const test::Corpus& corpus, SavedRun run) {
   SavedRunResult result;
   run.options.eval_interval = 0;
   const data::Sampler sampler = corpus.sampler(run.options.sequence_length, 3);
-  test::on_ranks(run.options.mesh.world(),
-                 [&](Communicator& world) { run_rank(run, world, sampler, result); });
+  test::on_ranks(run.options.mesh.world(), [&](Communicator& world) {
+    test::Device device;
+    run_rank(run, *device.backend, world, sampler, result);
+  });
   return result;
 }
 
