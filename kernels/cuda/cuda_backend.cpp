@@ -1,3 +1,5 @@
+#include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #include "kernels/backend.h"
@@ -25,12 +27,24 @@ class DeviceMemory final : public MemorySource {
   void free(void* data) override { cudaFree(data); }
 };
 
+// What operations take for a moment stays with the program, and never makes a stream wait for
+// another: that one may be held until this one is done.
+void keep_scratch_memory(int device) {
+  cudaMemPool_t pool = nullptr;
+  check(cudaDeviceGetDefaultMemPool(&pool, device));
+  std::uint64_t everything = std::numeric_limits<std::uint64_t>::max();
+  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &everything));
+  int no = 0;
+  check(cudaMemPoolSetAttribute(pool, cudaMemPoolReuseAllowInternalDependencies, &no));
+}
+
 // One GPU. Correct before fast: held to the CPU backend by the tests with the label gpu.
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(int device) : device_(device) {
     check(cudaSetDevice(device));
     check(cudaGetDeviceProperties(&properties_, device));
+    keep_scratch_memory(device);
   }
 
   std::string description() const override {
