@@ -128,6 +128,33 @@ void each_pack(cudaStream_t stream, std::initializer_list<View> views, const Bod
   }
 }
 
+// A block's threads share the elements of a row, 16 bytes at a time where it can be:
+// use(column, number), which returns the number to put in its place if `writes`.
+template <bool writes, int n, class T, class Use>
+__device__ void share_packs(T* row, std::int64_t columns, const Use& use) {
+  for (std::int64_t c = std::int64_t{threadIdx.x} * n; c < columns;
+       c += std::int64_t{kThreads} * n) {
+    auto numbers = read<n>(row + c);
+    for (int i = 0; i < n; ++i) {
+      if constexpr (writes) {
+        numbers[i] = use(c + i, numbers[i]);
+      } else {
+        use(c + i, numbers[i]);
+      }
+    }
+    if constexpr (writes) write<n>(row + c, numbers);
+  }
+}
+template <bool writes, class T, class Use>
+__device__ void share_row(T* row, std::int64_t columns, const Use& use) {
+  constexpr int kWide = 16 / static_cast<int>(sizeof(T));
+  if (columns % kWide == 0 && reinterpret_cast<std::uintptr_t>(row) % 16 == 0) {
+    share_packs<writes, kWide>(row, columns, use);
+  } else {
+    share_packs<writes, 1>(row, columns, use);
+  }
+}
+
 // One block per row; every thread gets the same sum.
 __device__ inline float block_sum(float value) {
   using Reduce = cub::BlockReduce<float, kThreads>;

@@ -114,16 +114,18 @@ template <class T>
 __global__ void measure_rows(Rows<T> logits, Targets targets, float* maximum, float* sum_exp,
                              float* target_logit) {
   const std::int64_t t = blockIdx.x;
-  float highest = -INFINITY;
-  for (std::int64_t c = threadIdx.x; c < targets.vocabulary; c += kThreads) {
-    highest = fmaxf(highest, load(logits[t][c]));
-  }
+  // One reading: a thread's sum fades when its maximum grows.
+  float highest = -INFINITY, sum = 0;
+  share_row<false>(logits[t], targets.vocabulary, [&](std::int64_t, float logit) {
+    if (logit > highest) {
+      sum *= expf(highest - logit);
+      highest = logit;
+    }
+    sum += expf(logit - highest);
+  });
+  const float own = highest;
   highest = block_maximum(highest);
-  float sum = 0;
-  for (std::int64_t c = threadIdx.x; c < targets.vocabulary; c += kThreads) {
-    sum += expf(load(logits[t][c]) - highest);
-  }
-  sum = block_sum(sum);
+  sum = block_sum(sum > 0 ? sum * expf(own - highest) : 0.0f);
   if (threadIdx.x == 0) {
     const std::int64_t column = targets.column(t);
     maximum[t] = highest;
@@ -144,10 +146,11 @@ __global__ void differentiate_rows(Rows<T> logits, Targets targets, const float*
   }
   if (!with_gradient) return;
   const std::int64_t column = targets.column(t);
-  for (std::int64_t c = threadIdx.x; c < targets.vocabulary; c += kThreads) {
-    const float p = expf(load(logits[t][c]) - maximum[t]) / sum_exp[t];
-    store(logits[t][c], counts ? (p - (c == column ? 1.0f : 0.0f)) * scale : 0.0f);
-  }
+  const float highest = maximum[t], inverse = 1.0f / sum_exp[t];
+  share_row<true>(logits[t], targets.vocabulary, [&](std::int64_t c, float logit) {
+    const float p = expf(logit - highest) * inverse;
+    return counts ? (p - (c == column ? 1.0f : 0.0f)) * scale : 0.0f;
+  });
 }
 
 // One thread a token.
