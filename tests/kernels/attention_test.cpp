@@ -5,14 +5,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tests/support/device.h"
+#include "tests/kernels/of_every_dtype.h"
 
 namespace trireme::kernels {
 namespace {
-
-using test::Device;
-using test::relative_error;
-using Values = std::vector<double>;
 
 struct Case {
   AttentionShape shape;
@@ -84,22 +80,7 @@ Reference attention(const Case& task, const Values& q, const Values& k, const Va
   return r;
 }
 
-class AttentionTest : public testing::TestWithParam<Dtype> {
- protected:
-  Tensor random(std::int64_t rows, std::int64_t columns, unsigned seed) {
-    return device.random({rows, columns}, GetParam(), seed);
-  }
-  Tensor like(View view) { return device.filled(view.shape(), view.dtype, NAN); }
-  void expect_near(View actual, const Values& expected, const char* what) {
-    const double tolerance = GetParam() == Dtype::f64   ? 1e-13
-                             : GetParam() == Dtype::f32 ? 1e-6
-                             : GetParam() == Dtype::f16 ? 2e-3
-                                                        : 1e-2;
-    EXPECT_LE(relative_error(device.values(actual), expected), tolerance) << what;
-  }
-
-  Device device{2};
-};
+class AttentionTest : public OfEveryDtype {};
 
 TEST_P(AttentionTest, IsItsDefinitionAndSoIsItsGradient) {
   for (const AttentionShape shape :
@@ -120,8 +101,7 @@ TEST_P(AttentionTest, IsItsDefinitionAndSoIsItsGradient) {
     const Reference expected =
         attention(task, device.values(q), device.values(k), device.values(v), device.values(d_out));
     const Tensor out = like(q), d_q = like(q);
-    const Tensor log_sum_exp =
-        device.filled({tokens, shape.heads}, accumulator_of(GetParam()), NAN);
+    const Tensor log_sum_exp = accumulator(tokens, shape.heads);
     device.run(Attention{.q = q,
                          .k = k,
                          .v = v,

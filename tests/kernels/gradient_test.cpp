@@ -4,34 +4,19 @@
 
 #include <cmath>
 
-#include "tests/support/device.h"
+#include "tests/kernels/of_every_dtype.h"
 
 namespace trireme::kernels {
 namespace {
 
-using test::Device;
-using test::relative_error;
-using Values = std::vector<double>;
-
 constexpr std::int64_t kRows = 150, kColumns = 301;
 constexpr double kEpsilon = 1e-3;
 
-class GradientTest : public testing::TestWithParam<Dtype> {
+class GradientTest : public OfEveryDtype {
  protected:
-  Tensor random(std::int64_t rows, std::int64_t columns, unsigned seed) {
-    return device.random({rows, columns}, GetParam(), seed);
-  }
-  Tensor like(View view) { return device.filled(view.shape(), view.dtype, NAN); }
   // Gradients of parameters are added to what is there.
-  Tensor accumulator(std::int64_t rows, std::int64_t columns, unsigned seed) {
+  Tensor random_accumulator(std::int64_t rows, std::int64_t columns, unsigned seed) {
     return device.random({rows, columns}, accumulator_of(GetParam()), seed);
-  }
-  void expect_near(View actual, const Values& expected, const char* what) {
-    const double tolerance = GetParam() == Dtype::f64   ? 1e-13
-                             : GetParam() == Dtype::f32 ? 1e-6
-                             : GetParam() == Dtype::f16 ? 2e-3
-                                                        : 1e-2;
-    EXPECT_LE(relative_error(device.values(actual), expected), tolerance) << what;
   }
 
   void expect_activations(std::int64_t columns) {
@@ -60,8 +45,6 @@ class GradientTest : public testing::TestWithParam<Dtype> {
   static std::size_t at(std::int64_t r, std::int64_t c) {
     return static_cast<std::size_t>(r * kColumns + c);
   }
-
-  Device device{2};
 };
 
 // Of one norm, or of both: without centering, the mean is 0.
@@ -110,7 +93,7 @@ TEST_P(GradientTest, RmsNorm) {
   const NormReference expected(device.values(x), device.values(weight), device.values(d_out),
                                device.values(d_residual), false);
   const Tensor inv_rms = device.tensor({kRows, 1}, accumulator_of(GetParam()), expected.scale);
-  const Tensor d_x = like(x), d_weight = accumulator(1, kColumns, 5);
+  const Tensor d_x = like(x), d_weight = random_accumulator(1, kColumns, 5);
   const Values before = device.values(d_weight);
   device.run(RmsNormBackward{.x = x,
                              .weight = weight,
@@ -131,8 +114,8 @@ TEST_P(GradientTest, LayerNorm) {
   const Dtype exact = accumulator_of(GetParam());
   const Tensor mean = device.tensor({kRows, 1}, exact, expected.mean),
                inv_std = device.tensor({kRows, 1}, exact, expected.scale);
-  const Tensor d_x = like(x), d_weight = accumulator(1, kColumns, 5),
-               d_bias = accumulator(1, kColumns, 6);
+  const Tensor d_x = like(x), d_weight = random_accumulator(1, kColumns, 5),
+               d_bias = random_accumulator(1, kColumns, 6);
   const Values weight_before = device.values(d_weight), bias_before = device.values(d_bias);
   device.run(LayerNormBackward{.x = x,
                                .weight = weight,
@@ -156,7 +139,8 @@ TEST_P(GradientTest, EmbeddingOfManyTokensWithFewIds) {
   const std::int64_t tokens = 700, columns = 1100, vocabulary = 6;
   std::vector<std::int32_t> ids;
   for (std::int32_t t = 0; t < tokens; ++t) ids.push_back(t * t % 8);  // 6 and 7: another rank's
-  const Tensor d_out = random(tokens, columns, 1), d_table = accumulator(vocabulary, columns, 2);
+  const Tensor d_out = random(tokens, columns, 1),
+               d_table = random_accumulator(vocabulary, columns, 2);
   const Values d = device.values(d_out);
   Values expected = device.values(d_table);
   for (std::size_t t = 0; t < ids.size(); ++t) {
@@ -170,7 +154,7 @@ TEST_P(GradientTest, EmbeddingOfManyTokensWithFewIds) {
 }
 
 TEST_P(GradientTest, SumsOfColumns) {
-  const Tensor x = random(kRows, kColumns, 1), out = accumulator(1, kColumns, 2);
+  const Tensor x = random(kRows, kColumns, 1), out = random_accumulator(1, kColumns, 2);
   const Values values = device.values(x);
   Values expected = device.values(out);
   for (std::int64_t r = 0; r < kRows; ++r) {

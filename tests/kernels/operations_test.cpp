@@ -4,40 +4,14 @@
 
 #include <algorithm>
 
-#include "tests/support/device.h"
+#include "tests/kernels/of_every_dtype.h"
 
 namespace trireme::kernels {
 namespace {
 
 using test::Device;
 using test::relative_error;
-using Values = std::vector<double>;
-
-double tolerance(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::f64: return 1e-13;
-    case Dtype::f32: return 1e-6;
-    case Dtype::f16: return 2e-3;
-    default: return 1e-2;
-  }
-}
-
-class OperationTest : public testing::TestWithParam<Dtype> {
- protected:
-  // Numbers that the dtype holds exactly, so that only the operation rounds.
-  Tensor random(std::int64_t rows, std::int64_t columns, unsigned seed) {
-    return device.random({rows, columns}, GetParam(), seed);
-  }
-  Tensor like(View view) { return device.filled(view.shape(), view.dtype, NAN); }
-  Tensor accumulator(std::int64_t rows, std::int64_t columns, double value = NAN) {
-    return device.filled({rows, columns}, accumulator_of(GetParam()), value);
-  }
-  void expect_near(View actual, const Values& expected) {
-    EXPECT_LE(relative_error(device.values(actual), expected), tolerance(GetParam()));
-  }
-
-  Device device{2};
-};
+class OperationTest : public OfEveryDtype {};
 
 TEST_P(OperationTest, Matmul) {
   const std::int64_t rows = 37, columns = 45, inner = 29;
@@ -267,7 +241,7 @@ TEST_P(OperationTest, CrossEntropyOfTargetsAndOfNone) {
                           .target_logit = own,
                           .loss = sum,
                           .gradient_scale = 0.1});
-  EXPECT_NEAR(device.values(sum)[0], expected.loss + 0.25, tolerance(GetParam()) * expected.loss);
+  EXPECT_NEAR(device.values(sum)[0], expected.loss + 0.25, tolerance() * expected.loss);
   expect_near(logits, expected.gradient);
 }
 
@@ -308,7 +282,7 @@ TEST_P(OperationTest, CrossEntropyOfAVocabularyInParts) {
                             .loss = sum,
                             .first_id = first[rank],
                             .gradient_scale = 0.1});
-    EXPECT_NEAR(device.values(sum)[0], expected.loss, tolerance(GetParam()) * expected.loss);
+    EXPECT_NEAR(device.values(sum)[0], expected.loss, tolerance() * expected.loss);
   }
   expect_near(logits, expected.gradient);
 }
