@@ -10,6 +10,7 @@
 
 #include "bench/measure.h"
 #include "checkpoints/disk.h"
+#include "checkpoints/shard_file.h"
 #include "checkpoints/store.h"
 #include "runtime/comm/numbers.h"
 #include "runtime/train/saver.h"
@@ -31,6 +32,17 @@ std::uint64_t memory_of(const char* key) {
 }
 void reset_peak() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
+// What the first checkpoint of a process loads is no memory of the ones that follow.
+void save_something_small(const checkpoints::Disk& disk, const fs::path& path) {
+  const checkpoints::TensorInfo tensor{.name = "small", .rows = 1, .columns = 1};
+  const float value = 1;
+  const checkpoints::HostSlice slice{.tensor = &tensor,
+                                     .region = {.rows = 1, .columns = 1},
+                                     .values = reinterpret_cast<const std::byte*>(&value)};
+  checkpoints::write_shard(disk, path, {&slice, 1});
+  disk.remove_all(path);
+}
+
 // Reads come from the disk, not from memory.
 void forget(const fs::path& path) {
   const int file = ::open(path.c_str(), O_RDONLY);
@@ -50,11 +62,10 @@ class Rounds {
         store_(folder_ / "checkpoints", disk_),
         stream_(backend.make_stream()),
         block_(kBlock, std::byte{37}),
-        memory_before_(memory_of("VmRSS")),
+        mine_("rank-" + std::to_string(world.rank())),
+        memory_before_(prepare()),
         saver_(backend, trainer.compute(), world.split(0, "checkpoints"), trainer.state(), store_,
-               disk_, {.keep = 1}, {}),
-        mine_("rank-" + std::to_string(world.rank())) {
-    disk_.make_folder(folder_);
+               disk_, {.keep = 2}, {}) {
     times_.bytes = static_cast<std::uint64_t>(
         over_ranks(static_cast<double>(trainer.state().bytes()), runtime::Reduction::sum));
   }
@@ -62,6 +73,9 @@ class Rounds {
   CheckpointTimes run(int rounds) {
     // The first of each takes memory and makes folders.
     for (int round = -1; round < rounds; ++round) {
+      // What removes the last round's files is not part of writing new ones.
+      disk_.remove_all(folder_ / mine_);
+      if (world_.rank() == 0) store_.prune(0, 0);
       const double plain_write = timed([&] { write_plainly(); });
       const auto [save, stall] = save_once(round + 2);
       for (const auto& entry : fs::recursive_directory_iterator(folder_)) forget(entry.path());
@@ -79,6 +93,12 @@ class Rounds {
   }
 
  private:
+  std::uint64_t prepare() {
+    disk_.make_folder(folder_);
+    save_something_small(disk_, folder_ / mine_);
+    return memory_of("VmRSS");
+  }
+
   double over_ranks(double number, runtime::Reduction reduction) {
     runtime::reduce_numbers(backend_, *stream_, world_, {&number, 1}, reduction);
     return number;
@@ -99,7 +119,6 @@ class Rounds {
   // What dd bs=4M conv=fsync does.
   void write_plainly() {
     const fs::path path = folder_ / mine_;
-    disk_.remove_all(path);
     const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0666);
     for (std::size_t left = trainer_.state().bytes(); left > 0;) {
       const ssize_t count = ::write(file, block_.data(), std::min(left, kBlock));
@@ -147,9 +166,9 @@ class Rounds {
   checkpoints::Store store_;
   std::unique_ptr<kernels::Stream> stream_;
   std::vector<std::byte> block_;
+  std::string mine_;
   std::uint64_t memory_before_;  // what this process had without any saving
   runtime::Saver saver_;
-  std::string mine_;
   CheckpointTimes times_;
 };
 

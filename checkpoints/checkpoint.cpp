@@ -12,7 +12,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMostManifestBytes = std::uint64_t{1} << 31;
-constexpr std::size_t kReadBytes = std::size_t{4} << 20;  // hashed while still in the cache
+constexpr std::size_t kReadBytes = std::size_t{1} << 20;  // hashed while still in the cache
 constexpr std::size_t kOpenFiles = 64;
 
 // Elements [first, first + count) of a slice, row-major, that a block has in one piece, and which

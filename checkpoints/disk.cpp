@@ -18,9 +18,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kBlockBytes = std::size_t{4} << 20;  // what a disk is given at once
-constexpr std::size_t kSmallBytes = std::size_t{1} << 20;
-constexpr std::size_t kDirectBytes = std::size_t{512} << 10;  // smaller reads are not worth it
+constexpr std::size_t kBlockBytes = std::size_t{512} << 10;  // what a disk is given at once
+// Smaller files, and smaller pieces of large ones, gain nothing by going past the cache.
+constexpr std::size_t kDirectFileBytes = std::size_t{4} << 20;
+constexpr std::size_t kDirectReadBytes = std::size_t{512} << 10;
 
 [[noreturn]] void fail_with(const fs::path& path, const std::string& what, int code) {
   throw CheckpointError(Fault::io, path.string() + ": " + what + ": " + std::strerror(code));
@@ -45,24 +46,25 @@ Disk::File::File(const Disk& disk, fs::path path) : disk_(disk), path_(std::move
 }
 
 Disk::File::~File() {
-  if (writing_.valid()) writing_.wait();
+  blocks_.reset();
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 void Disk::File::reserve(std::uint64_t bytes) {
   disk_.step("reserve", path_);
-  if (bytes >= kBlockBytes) {
-    filling_ = AlignedBuffer(kBlockBytes);
-    set_direct(true);
-  }
+  if (bytes >= kDirectFileBytes) set_direct(true);
   if (::fallocate(descriptor_, 0, 0, static_cast<off_t>(bytes)) == 0) return;
   // Not every file system can; then a full disk shows later.
   if (errno != EOPNOTSUPP && errno != ENOSYS) fail("cannot take its room");
 }
 
 void Disk::File::write(std::span<const std::byte> bytes) {
-  if (filling_.size() == 0) filling_ = AlignedBuffer(kSmallBytes);
+  if (!blocks_) {
+    blocks_ = std::make_unique<BlockQueue>(
+        kBlockBytes, [this](std::span<const std::byte> block) { write_block(block); });
+  }
   while (!bytes.empty()) {
+    if (filled_ == 0) filling_ = blocks_->block();
     const std::size_t count = std::min(bytes.size(), filling_.size() - filled_);
     std::memcpy(filling_.data() + filled_, bytes.data(), count);
     filled_ += count;
@@ -72,31 +74,25 @@ void Disk::File::write(std::span<const std::byte> bytes) {
 }
 
 void Disk::File::flush() {
-  if (writing_.valid()) writing_.get();
   if (filled_ == 0) return;
   disk_.step("write", path_);
-  if (written_.size() != filling_.size()) written_ = AlignedBuffer(filling_.size());
-  std::swap(filling_, written_);
-  writing_ = std::async(std::launch::async, [this, bytes = std::exchange(filled_, 0)] {
-    write_block(written_.data(), bytes);
-  });
+  blocks_->push(std::exchange(filled_, 0));
 }
 
-void Disk::File::write_block(const std::byte* block, std::size_t bytes) {
+void Disk::File::write_block(std::span<const std::byte> block) {
   // Whole blocks only may go past the cache.
-  if (bytes % kDiskBlock != 0) set_direct(false);
-  std::size_t at = 0;
-  while (at < bytes) {
-    const ssize_t count = ::write(descriptor_, block + at, bytes - at);
+  if (block.size() % kDiskBlock != 0) set_direct(false);
+  while (!block.empty()) {
+    const ssize_t count = ::write(descriptor_, block.data(), block.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && errno == EINVAL && direct_) {
       set_direct(false);
       continue;
     }
     if (count < 0) fail("cannot be written");
-    at += static_cast<std::size_t>(count);
+    block = block.subspan(static_cast<std::size_t>(count));
     // What is left must begin on a block.
-    if (at % kDiskBlock != 0) set_direct(false);
+    if (static_cast<std::size_t>(count) % kDiskBlock != 0) set_direct(false);
   }
 }
 
@@ -108,7 +104,7 @@ void Disk::File::set_direct(bool direct) {
 
 void Disk::File::finish() {
   flush();
-  if (writing_.valid()) writing_.get();
+  if (blocks_) blocks_->finish();
   disk_.step("sync", path_);
   if (::fsync(descriptor_) != 0) fail("cannot be synced");
   disk_.step("close", path_);
@@ -185,7 +181,7 @@ InputFile::InputFile(fs::path path) : path_(std::move(path)) {
     throw CheckpointError(Fault::corrupt, path_.string() + ": is not a plain file");
   }
   size_ = static_cast<std::uint64_t>(status.st_size);
-  if (size_ >= kBlockBytes) direct_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
+  if (size_ >= kDirectFileBytes) direct_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
 }
 
 InputFile::~InputFile() {
@@ -194,28 +190,34 @@ InputFile::~InputFile() {
 }
 
 void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
-  if (direct_ >= 0 && out.size() >= kDirectBytes) {
+  if (direct_ >= 0 && out.size() >= kDirectReadBytes) {
     read_direct(offset, out);
   } else {
     read_with(descriptor_, offset, out);
   }
 }
 
-// Blocks around what is wanted, and a copy.
+// Whole blocks go straight to where they are wanted if that can take them; others through a buffer.
 void InputFile::read_direct(std::uint64_t offset, std::span<std::byte> out) const {
-  // Most offsets are in the middle of a block: one more than what is asked for.
-  if (buffer_.size() == 0) buffer_ = AlignedBuffer(kBlockBytes + kDiskBlock);
   while (!out.empty()) {
+    const auto address = reinterpret_cast<std::uintptr_t>(out.data());
+    const std::size_t whole = out.size() / kDiskBlock * kDiskBlock;
+    const bool straight = whole > 0 && offset % kDiskBlock == 0 && address % kDiskBlock == 0;
+    // Most offsets are in the middle of a block: one more than what is asked for.
+    if (!straight && buffer_.size() == 0) buffer_ = AlignedBuffer(kBlockBytes + kDiskBlock);
     const std::uint64_t first = offset / kDiskBlock * kDiskBlock;
     const auto skipped = static_cast<std::size_t>(offset - first);
     const std::size_t wanted =
-        std::min(buffer_.size(), (skipped + out.size() + kDiskBlock - 1) / kDiskBlock * kDiskBlock);
-    const ssize_t count = ::pread(direct_, buffer_.data(), wanted, static_cast<off_t>(first));
+        straight ? whole
+                 : std::min(buffer_.size(),
+                            (skipped + out.size() + kDiskBlock - 1) / kDiskBlock * kDiskBlock);
+    std::byte* to = straight ? out.data() : buffer_.data();
+    const ssize_t count = ::pread(direct_, to, wanted, static_cast<off_t>(first));
     if (count < 0 && errno == EINTR) continue;
     // Not every file system that opens so also reads so; and the end of a file is no whole block.
     if (count <= static_cast<ssize_t>(skipped)) return read_with(descriptor_, offset, out);
     const std::size_t got = std::min(out.size(), static_cast<std::size_t>(count) - skipped);
-    std::memcpy(out.data(), buffer_.data() + skipped, got);
+    if (!straight) std::memcpy(out.data(), to + skipped, got);
     out = out.subspan(got);
     offset += got;
   }

@@ -4,12 +4,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <future>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "checkpoints/aligned_buffer.h"
+#include "checkpoints/block_queue.h"
 
 namespace trireme::checkpoints {
 
@@ -27,7 +28,7 @@ class Disk {
 
   // A new file, written from its beginning to its end. Large ones go past the system's cache of
   // files where the file system allows it: they are not read again soon, and would push out what
-  // is. One block of them is written while the next one is filled.
+  // is. Blocks are written while the next ones are filled.
   class File {
    public:
     File(const Disk& disk, std::filesystem::path path);
@@ -45,7 +46,7 @@ class Disk {
 
    private:
     void flush();
-    void write_block(const std::byte* block, std::size_t bytes);
+    void write_block(std::span<const std::byte> block);
     void set_direct(bool direct);
     [[noreturn]] void fail(const std::string& what) const;
 
@@ -53,9 +54,9 @@ class Disk {
     std::filesystem::path path_;
     int descriptor_ = -1;
     bool direct_ = false;
-    AlignedBuffer filling_, written_;  // pieces become blocks
+    std::unique_ptr<BlockQueue> blocks_;  // that pieces become
+    std::span<std::byte> filling_;
     std::size_t filled_ = 0;
-    std::future<void> writing_;
   };
 
   // Writes a whole small file and syncs it.

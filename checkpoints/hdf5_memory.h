@@ -41,7 +41,7 @@ class Hdf5Memory {
   void read(std::uint64_t offset, std::span<std::byte> out) const;
 
  private:
-  static constexpr std::uint64_t kPage = 1 << 16;
+  static constexpr std::uint64_t kPage = 4096;
 
   std::map<std::uint64_t, std::vector<std::byte>> pages_;
 };

@@ -8,7 +8,7 @@
 namespace trireme::checkpoints {
 namespace {
 
-constexpr std::size_t kWriteBytes = std::size_t{4} << 20;  // hashed while still in the cache
+constexpr std::size_t kWriteBytes = std::size_t{512} << 10;  // hashed while still in the cache
 
 // A part of a slice that becomes a dataset.
 struct Piece {

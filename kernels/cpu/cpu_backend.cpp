@@ -1,7 +1,6 @@
 #include <omp.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <numeric>
 #include <optional>
 #include <thread>
@@ -47,12 +46,14 @@ class CpuBackend final : public Backend {
 
   void upload(Stream& stream, std::span<const std::byte> from, View to) override {
     expects(to.contiguous() && from.size() == to.bytes(), "upload: as many bytes as the view");
-    host(stream).enqueue([from, to] { std::memcpy(to.data, from.data(), from.size()); });
+    host(stream).enqueue([from, to] { copy_host_memory(from, static_cast<std::byte*>(to.data)); });
   }
 
   void download(Stream& stream, View from, std::span<std::byte> to) override {
     expects(from.contiguous() && to.size() == from.bytes(), "download: as many bytes as the view");
-    host(stream).enqueue([from, to] { std::memcpy(to.data(), from.data, to.size()); });
+    host(stream).enqueue([from, to] {
+      copy_host_memory({static_cast<const std::byte*>(from.data), to.size()}, to.data());
+    });
   }
 
   std::shared_ptr<std::byte[]> host_memory(std::size_t bytes) override {

@@ -1,5 +1,9 @@
 #pragma once
 
+#include <cstddef>
+#include <memory>
+#include <span>
+
 #include "kernels/caching_pool.h"
 
 namespace trireme::kernels {
@@ -13,5 +17,8 @@ class HostMemory final : public MemorySource {
 
 // The same for those who share it.
 std::shared_ptr<std::byte[]> make_host_memory(std::size_t bytes);
+
+// Copies with as many threads as OpenMP has here. The ranges do not overlap.
+void copy_host_memory(std::span<const std::byte> from, std::byte* to);
 
 }  // namespace trireme::kernels

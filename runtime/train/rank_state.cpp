@@ -57,26 +57,27 @@ class RankState::Uploader {
 
   // Elements of `view` from number `first` on.
   void add(View view, std::int64_t first, std::span<const float> values) {
-    const bool follows = view.data == view_.data && first == first_ + size();
-    if (!follows || size() + static_cast<std::int64_t>(values.size()) > kMost) flush();
-    if (values_.empty() && static_cast<std::int64_t>(values.size()) >= kLarge) {
-      return upload(view.column_range(first, static_cast<std::int64_t>(values.size())), values);
-    }
-    if (values_.empty()) {
+    const bool follows = view.data == view_.data && first == first_ + count_;
+    const auto more = static_cast<std::int64_t>(values.size());
+    if (!follows || count_ + more > kMost) flush();
+    if (count_ == 0 && more >= kLarge) return upload(view.column_range(first, more), values);
+    if (count_ == 0) {
       view_ = view;
       first_ = first;
     }
-    values_.insert(values_.end(), values.begin(), values.end());
+    if (values_.size() == 0) values_ = checkpoints::AlignedBuffer(kMost * sizeof(float));
+    std::ranges::copy(values, floats() + count_);
+    count_ += more;
   }
 
   void flush() {
-    if (values_.empty()) return;
-    upload(view_.column_range(first_, size()), values_);
-    values_.clear();
+    if (count_ == 0) return;
+    upload(view_.column_range(first_, count_), {floats(), static_cast<std::size_t>(count_)});
+    count_ = 0;
   }
 
  private:
-  static constexpr std::int64_t kMost = std::int64_t{1} << 20;
+  static constexpr std::int64_t kMost = std::int64_t{1} << 18;
   static constexpr std::int64_t kLarge = std::int64_t{1} << 16;  // worth a copy of its own
 
   void upload(View to, std::span<const float> values) {
@@ -85,14 +86,14 @@ class RankState::Uploader {
     stream_.synchronize();
   }
 
-  std::int64_t size() const { return static_cast<std::int64_t>(values_.size()); }
+  float* floats() const { return reinterpret_cast<float*>(values_.data()); }
 
   kernels::Backend& backend_;
   kernels::Stream& stream_;
   std::mutex& uploading_;
   View view_;
-  std::int64_t first_ = 0;
-  std::vector<float> values_;
+  std::int64_t first_ = 0, count_ = 0;
+  checkpoints::AlignedBuffer values_;  // the system has it back when loading ends
 };
 
 std::string RankState::name_of(const models::Parameter& parameter, Kind kind) {
