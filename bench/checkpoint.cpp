@@ -64,10 +64,10 @@ class Rounds {
         block_(kBlock, std::byte{37}),
         mine_("rank-" + std::to_string(world.rank())),
         memory_before_(prepare()),
-        saver_(backend, trainer.compute(), world.split(0, "checkpoints"), trainer.state(), store_,
-               disk_, {.keep = 2}, {}) {
-    times_.bytes = static_cast<std::uint64_t>(
-        over_ranks(static_cast<double>(trainer.state().bytes()), runtime::Reduction::sum));
+        saver_(backend, trainer.compute(), {backend, world.split(0, "checkpoints")},
+               trainer.state(), store_, disk_, {.keep = 2}, {}) {
+    times_.bytes =
+        static_cast<std::uint64_t>(sum_over_ranks(static_cast<double>(trainer.state().bytes())));
   }
 
   CheckpointTimes run(int rounds) {
@@ -99,17 +99,21 @@ class Rounds {
     return memory_of("VmRSS");
   }
 
-  double over_ranks(double number, runtime::Reduction reduction) {
-    runtime::reduce_numbers(backend_, *stream_, world_, {&number, 1}, reduction);
+  double sum_over_ranks(double number) {
+    runtime::sum_numbers(backend_, *stream_, world_, {&number, 1});
     return number;
+  }
+  double slowest_rank(double seconds) {
+    runtime::largest_numbers(backend_, *stream_, world_, {&seconds, 1});
+    return seconds;
   }
 
   // Until the slowest rank is done, all having begun together.
   double timed(const std::function<void()>& work) {
-    over_ranks(0, runtime::Reduction::sum);
+    sum_over_ranks(0);
     const auto start = std::chrono::steady_clock::now();
     work();
-    return over_ranks(seconds_since(start), runtime::Reduction::maximum);
+    return slowest_rank(seconds_since(start));
   }
 
   static double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -138,7 +142,7 @@ class Rounds {
       saver_.finish();
     });
     times_.extra_memory = std::max(times_.extra_memory, memory_of("VmHWM") - memory_before_);
-    return {all, over_ranks(stall, runtime::Reduction::maximum)};
+    return {all, slowest_rank(stall)};
   }
 
   // Its own shard file, as dd bs=4M reads it.

@@ -87,7 +87,7 @@ kernels::Shape shape_of(std::int64_t bytes) {
 // The largest of every rank's numbers; all ranks leave together.
 void maximize(SyntheticBackend& backend, kernels::Stream& stream, runtime::Communicator& world,
               std::span<double> numbers) {
-  runtime::reduce_numbers(backend, stream, world, numbers, runtime::Reduction::maximum);
+  runtime::largest_numbers(backend, stream, world, numbers);
 }
 
 Schedule schedule_for(const std::string& kind, const PipelineOptions& options, int ranks,

@@ -41,6 +41,10 @@ class Backend {
   // in the order they were taken, and before anyone synchronizes with it or it goes.
   virtual std::shared_ptr<Hold> hold(Stream& stream) = 0;
 
+  // What other libraries for this device call the stream (a cudaStream_t), whose device becomes
+  // that of the calling thread; null on the host.
+  virtual void* native_stream(Stream& stream) = 0;
+
   virtual MemoryUse memory() const = 0;
 
   // Bytes the device has, whoever uses them.
@@ -76,6 +80,12 @@ std::unique_ptr<Backend> make_cpu_backend(CpuOptions options = {});
 
 // CUDA devices that this build and this machine can use; 0 without a driver.
 int cuda_devices();
+
+// Why there are none, for people; empty in a build without CUDA, which nobody expects any from.
+std::string cuda_problem();
+
+// Tells the devices of a node apart, whatever numbers its programs see them under: a PCI address.
+std::string cuda_device_identity(int device);
 
 // Throws DeviceError, saying why, if this build or this machine has no CUDA device of that number.
 std::unique_ptr<Backend> make_cuda_backend(int device);

@@ -55,6 +55,10 @@ class Stream {
 
   // Blocks until the queue is empty, then rethrows the first failed work.
   virtual void synchronize() = 0;
+
+  // From any thread: what is on the queue has failed, as `failure` says to whoever synchronizes
+  // next.
+  virtual void fail(std::exception_ptr failure) = 0;
 };
 
 }  // namespace trireme::kernels

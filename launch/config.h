@@ -14,6 +14,7 @@
 namespace trireme::launch {
 
 enum class Device { automatic, cpu, cuda };
+enum class Transport { automatic, nccl, host };
 enum class Compute { automatic, fp32, bf16, fp16 };
 enum class Flops { causal, full };
 
@@ -68,6 +69,7 @@ struct TrainSection {
   std::int64_t steps = 200, global_batch_size = 32, micro_batch_size = 2, seq_length = 256;
   std::int64_t seed = 1234;
   Device device = Device::automatic;
+  Transport transport = Transport::automatic;
   std::optional<std::int64_t> threads;  // nothing: the cores of the node over its ranks
   std::int64_t eval_interval = 50, eval_batches = 4, log_interval = 1, max_skipped_steps = 20;
   double max_seconds = 0;  // 0: no limit

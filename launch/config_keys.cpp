@@ -268,6 +268,8 @@ std::vector<Key> train_keys() {
   constexpr auto section = &Config::train;
   constexpr Choices<Device, 3> devices{
       {{"auto", Device::automatic}, {"cpu", Device::cpu}, {"cuda", Device::cuda}}};
+  constexpr Choices<Transport, 3> transports{
+      {{"auto", Transport::automatic}, {"nccl", Transport::nccl}, {"host", Transport::host}}};
   constexpr Choices<Flops, 2> conventions{{{"causal", Flops::causal}, {"full", Flops::full}}};
   return {
       integer({"train.steps", "steps", "optimizer updates of the run"}, at(section, &T::steps), 1),
@@ -278,8 +280,11 @@ std::vector<Key> train_keys() {
       integer({"train.seq_length", "tokens", "length of a sequence"}, at(section, &T::seq_length),
               1, kLargest),
       integer({"train.seed", "", "of initial weights and data order"}, at(section, &T::seed), 0),
-      choice({"train.device", "", "what the ranks compute on; auto: the CPU, until CUDA is proven"},
+      choice({"train.device", "", "what the ranks compute on; auto: CUDA where there is a device"},
              at(section, &T::device), devices),
+      choice({"train.transport", "",
+              "between GPUs: NCCL, or host memory and MPI; auto: NCCL if no two ranks share a GPU"},
+             at(section, &T::transport), transports),
       integer_or_auto({"train.threads", "threads",
                        "per rank on the CPU; auto: the node's cores over its ranks"},
                       at(section, &T::threads), 1, kMostThreads),

@@ -4,13 +4,18 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
+#include <string>
+#include <vector>
 
+#include "kernels/log.h"
 #include "launch/console.h"
 #include "launch/exit_code.h"
 #include "launch/node.h"
 #include "launch/resolve.h"
 #include "launch/resolve_pipeline.h"
 #include "launch/run_header.h"
+#include "runtime/comm/nccl_world.h"
 #include "runtime/comm/staged_communicator.h"
 #include "runtime/train/measure_costs.h"
 
@@ -24,8 +29,14 @@ int ranks_of(const LoadedConfig& loaded, const Job& job, bool dry_run) {
                           parallel.data.value_or(1));
 }
 
-void check_device(LoadedConfig& loaded) {
-  if (loaded.config.train.device != Device::cuda || kernels::cuda_devices() > 0) return;
+void choose_device(RankSetup& setup, bool dry_run) {
+  LoadedConfig& loaded = setup.loaded;
+  Device& device = loaded.config.train.device;
+  if (device == Device::automatic) {
+    setup.no_cuda = kernels::cuda_problem();
+    device = kernels::cuda_devices() > 0 ? Device::cuda : Device::cpu;
+  }
+  if (device != Device::cuda || kernels::cuda_devices() > 0 || dry_run) return;
   loaded.reject("train.device", "there is no CUDA device that this build and this machine can use");
 }
 
@@ -44,36 +55,52 @@ void check_memory(RankSetup& setup, const Job& job) {
                     "parallel.tensor or parallel.pipeline");
 }
 
+// Collective. NCCL wants a GPU for every rank.
+bool uses_nccl(Transport transport, int device, Job& job) {
+  const std::vector<std::string> gpus =
+      job.gather(host_name() + " " + kernels::cuda_device_identity(device));
+  if (transport != Transport::automatic) return transport == Transport::nccl;
+  return gpus.size() > 1 && std::set<std::string>(gpus.begin(), gpus.end()).size() == gpus.size();
+}
+
 }  // namespace
 
 void read_config(RankSetup& setup, const Job& job, const ConfigArguments& arguments, bool dry_run) {
   setup.loaded = load_config(arguments.path, arguments.settings);
+  choose_device(setup, dry_run);
   setup.options = resolve(setup.loaded, ranks_of(setup.loaded, job, dry_run));
-  if (!dry_run) {
-    check_device(setup.loaded);
-    check_memory(setup, job);
-  }
+  if (!dry_run) check_memory(setup, job);
   if (!setup.loaded.problems.empty()) throw ConfigError(setup.loaded.problems);
 }
 
 void make_device(RankSetup& setup, const Job& job) {
+  if (job.rank() == 0 && !setup.no_cuda.empty()) {
+    kernels::log().warn("training on the CPU, CUDA cannot be used: {}", setup.no_cuda);
+  }
   // Ranks of one node share its cores, whether the launcher bound them or not.
   const int share = std::max(1, node_cores() / job.local_size());
   const TrainSection& train = setup.loaded.config.train;
   setup.threads = static_cast<int>(train.threads.value_or(std::min(share, usable_cores())));
+  if (train.device != Device::cuda) {
+    setup.backend = kernels::make_cpu_backend({.threads = setup.threads});
+    return;
+  }
   // More ranks than GPUs share them.
-  setup.backend = train.device == Device::cuda
-                      ? kernels::make_cuda_backend(job.local_rank() % kernels::cuda_devices())
-                      : kernels::make_cpu_backend({.threads = setup.threads});
+  setup.device = job.local_rank() % kernels::cuda_devices();
+  setup.backend = kernels::make_cuda_backend(setup.device);
 }
 
 std::unique_ptr<runtime::Communicator> make_world(const RankSetup& setup, Job& job) {
-  const std::chrono::duration<double> seconds(
-      setup.loaded.config.watchdog.timeout_seconds.value_or(600));
-  auto world = job.make_world({.timeout = std::chrono::ceil<std::chrono::milliseconds>(seconds),
-                               .spin = job.local_size() * setup.threads < usable_cores()});
-  if (setup.loaded.config.train.device != Device::cuda) return world;
-  return runtime::make_staged(std::move(world), *setup.backend);
+  const Config& config = setup.loaded.config;
+  const std::chrono::duration<double> seconds(config.watchdog.timeout_seconds.value_or(600));
+  const runtime::CommunicatorOptions options{
+      .timeout = std::chrono::ceil<std::chrono::milliseconds>(seconds),
+      .spin = job.local_size() * setup.threads < usable_cores()};
+  auto world = job.make_world(options);
+  if (config.train.device != Device::cuda) return world;
+  return uses_nccl(config.train.transport, setup.device, job)
+             ? runtime::make_nccl(std::move(world), *setup.backend, options)
+             : runtime::make_staged(std::move(world), *setup.backend);
 }
 
 bool measures_pipeline(const LoadedConfig& loaded) {

@@ -24,7 +24,9 @@ struct RankSetup {
   LoadedConfig loaded;
   runtime::TrainerOptions options;
   TrainingData data;
-  int threads = 1;  // of a rank on the CPU
+  int threads = 1;      // of a rank on the CPU
+  std::string no_cuda;  // why train.device = "auto" took the CPU, where there might be a GPU
+  int device = 0;       // number of its GPU
   std::unique_ptr<kernels::Backend> backend;
 };
 
@@ -34,7 +36,8 @@ void read_config(RankSetup& setup, const Job& job, const ConfigArguments& argume
 
 void make_device(RankSetup& setup, const Job& job);
 
-// Collective. Between GPUs, bytes go through host memory. Borrows the backend.
+// Collective. Between GPUs by NCCL, or through host memory, as train.transport says. Borrows the
+// backend.
 std::unique_ptr<runtime::Communicator> make_world(const RankSetup& setup, Job& job);
 
 bool measures_pipeline(const LoadedConfig& loaded);

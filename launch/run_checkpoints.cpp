@@ -176,14 +176,18 @@ void RunCheckpoints::leave_other_pasts(const std::optional<fs::path>& from, std:
 }
 
 void RunCheckpoints::begin(const LoadedConfig& loaded, kernels::Backend& backend,
-                           runtime::Communicator& world, runtime::Trainer& trainer) {
+                           runtime::Trainer& trainer) {
   const CheckpointSection& section = loaded.config.checkpoint;
   if (section.interval == 0) return;
   const std::string version = version_text();
   const std::chrono::duration<double> seconds(section.timeout_seconds);
+  const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(seconds);
+  if (!host_) host_ = kernels::make_cpu_backend();
   saver_ = std::make_unique<runtime::Saver>(
       backend, trainer.compute(),
-      world.split(0, "checkpoints", std::chrono::ceil<std::chrono::milliseconds>(seconds)),
+      runtime::Saver::Peers{
+          .backend = *host_,
+          .group = job_.make_world({.timeout = timeout})->split(0, "checkpoints")},
       trainer.state(), *store_, disk_,
       runtime::SaverOptions{.asynchronous = section.async,
                             .keep = section.keep,

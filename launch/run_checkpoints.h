@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "checkpoints/folder_lock.h"
+#include "kernels/backend.h"
 #include "launch/agreement.h"
 #include "launch/resume.h"
 #include "launch/training_data.h"
@@ -39,11 +40,11 @@ class RunCheckpoints {
   // device, and must end before them.
   class Writing {
    public:
-    // Collective over `world`. All are borrowed.
+    // Collective over the job. All are borrowed.
     Writing(RunCheckpoints& checkpoints, const LoadedConfig& loaded, kernels::Backend& backend,
-            runtime::Communicator& world, runtime::Trainer& trainer)
+            runtime::Trainer& trainer)
         : checkpoints_(checkpoints) {
-      checkpoints_.begin(loaded, backend, world, trainer);
+      checkpoints_.begin(loaded, backend, trainer);
     }
     Writing(const Writing&) = delete;
     Writing& operator=(const Writing&) = delete;
@@ -64,8 +65,7 @@ class RunCheckpoints {
   std::vector<std::string> news();
 
  private:
-  void begin(const LoadedConfig& loaded, kernels::Backend& backend, runtime::Communicator& world,
-             runtime::Trainer& trainer);
+  void begin(const LoadedConfig& loaded, kernels::Backend& backend, runtime::Trainer& trainer);
   void plan_on_rank_0(LoadedConfig& loaded);
   void share_candidates();
   std::optional<std::string> try_candidate(const std::filesystem::path& path,
@@ -81,6 +81,7 @@ class RunCheckpoints {
   std::vector<std::filesystem::path> candidates_;
   std::optional<checkpoints::RunState> resumed_;
   std::vector<std::string> data_notes_;
+  std::unique_ptr<kernels::Backend> host_;  // of what the saver's ranks tell each other
   std::unique_ptr<runtime::Saver> saver_;
   std::int64_t last_step_ = 0, kept_metrics_ = 0;
   std::mutex mutex_;

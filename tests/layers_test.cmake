@@ -20,7 +20,7 @@ set(doors
   "oneapi/.*" "^kernels/cpu/matmul\\.cpp$"
   "toml\\+\\+/.*" "^launch/[a-z_]*\\.(cpp|h)$"
   "CLI/.*" "^launch/(main|commands/[a-z_]*)\\.cpp$"
-  "cuda.*|cublas.*|cudnn.*|nccl\\.h" "^(kernels/cuda/.*|runtime/comm/nccl_communicator\\.cpp)$")
+  "cuda.*|cublas.*|cudnn.*|nccl\\.h" "^(kernels/cuda/.*|runtime/comm/nccl/.*)$")
 
 foreach(folder kernels schedules models data optim checkpoints runtime bench launch)
   file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/${folder}/*.h ${ROOT}/${folder}/*.cpp ${ROOT}/${folder}/*.cu)

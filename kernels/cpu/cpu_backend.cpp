@@ -60,6 +60,7 @@ class CpuBackend final : public Backend {
     return make_host_memory(bytes);
   }
   std::shared_ptr<Hold> hold(Stream& stream) override { return host(stream).hold(); }
+  void* native_stream(Stream&) override { return nullptr; }
 
   MemoryUse memory() const override { return pool_.use(); }
   std::int64_t memory_capacity() const override {

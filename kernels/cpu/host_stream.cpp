@@ -97,6 +97,11 @@ void HostStream::synchronize() {
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
+void HostStream::fail(std::exception_ptr failure) {
+  const std::lock_guard lock(mutex_);
+  if (!failure_) failure_ = std::move(failure);
+}
+
 void HostStream::push(Task task) {
   {
     std::lock_guard lock(mutex_);

@@ -31,6 +31,7 @@ class HostStream final : public Stream {
   std::shared_ptr<const Event> record() override;
   void wait_for(std::shared_ptr<const Event> event) override;
   void synchronize() override;
+  void fail(std::exception_ptr failure) override;
 
  private:
   struct Task {

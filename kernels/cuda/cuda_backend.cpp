@@ -78,6 +78,7 @@ class CudaBackend final : public Backend {
   }
 
   std::shared_ptr<Hold> hold(Stream& stream) override { return cuda(stream).hold(); }
+  void* native_stream(Stream& stream) override { return native(stream); }
 
   MemoryUse memory() const override { return pool_.use(); }
   std::int64_t memory_capacity() const override {
@@ -116,7 +117,7 @@ class CudaBackend final : public Backend {
 }  // namespace
 }  // namespace trireme::kernels
 
-// The module's one door: loaded by kernels/cuda_module.cpp.
+// The module's doors: kernels/cuda_module.cpp looks for them.
 extern "C" trireme::kernels::Backend* trireme_make_cuda_backend(int device) {
   return new trireme::kernels::CudaBackend(device);
 }
@@ -124,4 +125,8 @@ extern "C" trireme::kernels::Backend* trireme_make_cuda_backend(int device) {
 extern "C" int trireme_count_cuda_devices() {
   int count = 0;
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+extern "C" void trireme_identify_cuda_device(int device, char* text, int size) {
+  if (cudaDeviceGetPCIBusId(text, size, device) != cudaSuccess) text[0] = 0;
 }

@@ -54,35 +54,28 @@ class CudaStream::Gate {
   std::uint32_t next() { return ++taken_; }
   const std::uint32_t* address() const { return opened_; }
 
-  void open(std::uint32_t number, std::exception_ptr failure) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (failure && !failure_) failure_ = std::move(failure);
-    }
+  void open(std::uint32_t number) {
     std::atomic_ref(*opened_).store(number, std::memory_order_release);
-  }
-
-  std::exception_ptr take_failure() {
-    const std::lock_guard lock(mutex_);
-    return std::exchange(failure_, nullptr);
   }
 
  private:
   std::uint32_t* opened_ = nullptr;
   std::uint32_t taken_ = 0;  // by the thread that enqueues
-  std::mutex mutex_;
-  std::exception_ptr failure_;
 };
 
 class CudaStream::GateHold final : public Hold {
  public:
-  GateHold(std::shared_ptr<Gate> gate, std::uint32_t number)
-      : gate_(std::move(gate)), number_(number) {}
+  GateHold(std::shared_ptr<Gate> gate, std::shared_ptr<Failure> failure, std::uint32_t number)
+      : gate_(std::move(gate)), failure_(std::move(failure)), number_(number) {}
 
-  void end(std::exception_ptr failure) override { gate_->open(number_, std::move(failure)); }
+  void end(std::exception_ptr failure) override {
+    if (failure) failure_->set(std::move(failure));
+    gate_->open(number_);
+  }
 
  private:
   std::shared_ptr<Gate> gate_;
+  std::shared_ptr<Failure> failure_;
   std::uint32_t number_;
 };
 
@@ -111,8 +104,7 @@ void CudaStream::wait_for(std::shared_ptr<const Event> event) {
 void CudaStream::synchronize() {
   check(cudaSetDevice(device_));
   check(cudaStreamSynchronize(stream_));
-  if (!gate_) return;
-  if (const auto failure = gate_->take_failure()) std::rethrow_exception(failure);
+  if (const auto failure = failure_->take()) std::rethrow_exception(failure);
 }
 
 std::shared_ptr<Hold> CudaStream::hold() {
@@ -120,7 +112,7 @@ std::shared_ptr<Hold> CudaStream::hold() {
   if (!gate_) gate_ = std::make_shared<Gate>();
   const std::uint32_t number = gate_->next();
   wait_until_at_least(stream_, gate_->address(), number);
-  return std::make_shared<GateHold>(gate_, number);
+  return std::make_shared<GateHold>(gate_, failure_, number);
 }
 
 CudaStream& cuda(Stream& stream) {

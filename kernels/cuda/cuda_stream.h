@@ -6,6 +6,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "kernels/stream.h"
 
@@ -21,6 +22,7 @@ class CudaStream final : public Stream {
   std::shared_ptr<const Event> record() override;
   void wait_for(std::shared_ptr<const Event> event) override;
   void synchronize() override;
+  void fail(std::exception_ptr failure) override { failure_->set(std::move(failure)); }
 
   std::shared_ptr<Hold> hold();
 
@@ -28,11 +30,28 @@ class CudaStream final : public Stream {
   cudaStream_t native() const { return stream_; }
 
  private:
+  // The first failure that nobody has been told of. Holds may set it when the stream is gone.
+  class Failure {
+   public:
+    void set(std::exception_ptr failure) {
+      const std::lock_guard lock(mutex_);
+      if (!failure_) failure_ = std::move(failure);
+    }
+    std::exception_ptr take() {
+      const std::lock_guard lock(mutex_);
+      return std::exchange(failure_, nullptr);
+    }
+
+   private:
+    std::mutex mutex_;
+    std::exception_ptr failure_;
+  };
   class Gate;
   class GateHold;
 
   int device_;
   cudaStream_t stream_ = nullptr;
+  std::shared_ptr<Failure> failure_ = std::make_shared<Failure>();
   std::shared_ptr<Gate> gate_;  // made for the first hold
 };
 

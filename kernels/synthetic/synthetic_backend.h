@@ -32,6 +32,7 @@ class SyntheticBackend final : public Backend {
   void download(Stream& stream, View from, std::span<std::byte> to) override;
   std::shared_ptr<std::byte[]> host_memory(std::size_t bytes) override;
   std::shared_ptr<Hold> hold(Stream& stream) override;
+  void* native_stream(Stream&) override { return nullptr; }
   MemoryUse memory() const override { return pool_.use(); }
   std::int64_t memory_capacity() const override;
   void reset_memory_peaks() override { pool_.reset_peaks(); }

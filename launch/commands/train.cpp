@@ -72,8 +72,7 @@ class Run {
       checkpoints_.resume(trainer, setup_.data);
       if (folder_ && checkpoints_.resumes())
         folder_->keep_metrics_until(checkpoints_.kept_metrics());
-      const RunCheckpoints::Writing writing(checkpoints_, loaded(), *setup_.backend, *world,
-                                            trainer);
+      const RunCheckpoints::Writing writing(checkpoints_, loaded(), *setup_.backend, trainer);
       return train(trainer);
     } catch (const AgreedEnd&) {
       throw;

@@ -18,8 +18,6 @@ struct CommunicationError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-enum class Reduction { sum, maximum };
-
 struct CommunicatorOptions {
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
   // Poll for a short while before sleeping; wrong where ranks outnumber cores.
@@ -62,9 +60,9 @@ class Communicator {
 
   virtual void broadcast(kernels::Stream&, kernels::View data, int root) = 0;
 
-  // Sums are of f32, f64, bf16 or f16 (added in f32); the order of additions depends on the size
-  // of the group only, so the same inputs give the same bits, on every rank.
-  virtual void all_reduce(kernels::Stream&, kernels::View data, Reduction) = 0;
+  // Sums are of f32, f64, i32, bf16 or f16 (each addition in f32). The same inputs on the same
+  // ranks give the same bits, on every rank.
+  virtual void all_reduce(kernels::Stream&, kernels::View data) = 0;
 
   // `mine` is this rank's 1/size of the sum of `all`, and may be that part of `all`. What is left
   // in the rest of `all` is unspecified.

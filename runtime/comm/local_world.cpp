@@ -10,7 +10,7 @@
 
 #include "kernels/check.h"
 #include "kernels/cpu/host_stream.h"
-#include "runtime/comm/host_reduce.h"
+#include "runtime/comm/host_sum.h"
 
 namespace trireme::runtime {
 namespace {
@@ -137,11 +137,11 @@ class LocalCommunicator final : public Communicator {
     });
   }
 
-  void all_reduce(Stream& stream, View data, Reduction reduction) override {
+  void all_reduce(Stream& stream, View data) override {
     expects(data.contiguous(), "all_reduce: contiguous");
     host(stream).enqueue([=, this] {
       post(data);
-      const Bytes total = combine(0, data, reduction);
+      const Bytes total = combine(0, data);
       meeting_->arrive();  // everyone has read before anyone writes
       std::ranges::copy(total, bytes_of(data));
     });
@@ -152,7 +152,7 @@ class LocalCommunicator final : public Communicator {
     expects(mine.size() * size_ == all.size(), "reduce_scatter: mine is 1/size of all");
     host(stream).enqueue([=, this] {
       post(all);
-      const Bytes total = combine(index() * mine.bytes(), mine, Reduction::sum);
+      const Bytes total = combine(index() * mine.bytes(), mine);
       meeting_->arrive();
       std::ranges::copy(total, bytes_of(mine));
     });
@@ -215,13 +215,12 @@ class LocalCommunicator final : public Communicator {
     meeting_->arrive();
   }
 
-  // All ranks' bytes [offset, offset + part.bytes()), reduced in the order of the ranks.
-  Bytes combine(std::size_t offset, View part, Reduction reduction) {
+  // All ranks' bytes [offset, offset + part.bytes()), added in the order of the ranks.
+  Bytes combine(std::size_t offset, View part) {
     const std::byte* first = bytes_of(peer(0)) + offset;
     Bytes total(first, first + part.bytes());
     for (int from = 1; from < size_; ++from) {
-      reduce_on_host(part.dtype, reduction, total.data(), bytes_of(peer(from)) + offset,
-                     part.size());
+      add_on_host(part.dtype, total.data(), bytes_of(peer(from)) + offset, part.size());
     }
     return total;
   }

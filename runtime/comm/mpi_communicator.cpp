@@ -8,7 +8,7 @@
 #include "kernels/check.h"
 #include "kernels/cpu/host_stream.h"
 #include "runtime/comm/communicator.h"
-#include "runtime/comm/host_reduce.h"
+#include "runtime/comm/host_sum.h"
 #include "runtime/comm/patience.h"
 
 namespace trireme::runtime {
@@ -92,11 +92,11 @@ class MpiCommunicator final : public Communicator {
 
   // A ring each way: bandwidth-optimal for what is large, and for what is small the latency of
   // 2 (size - 1) hops is small beside a step.
-  void all_reduce(Stream& stream, View data, Reduction reduction) override {
+  void all_reduce(Stream& stream, View data) override {
     expects(data.contiguous(), "all_reduce: contiguous");
     host(stream).enqueue([=, this] {
       const auto parts = equal_parts(data);
-      ring_reduce(data, parts, reduction);
+      ring_reduce(data, parts);
       ring_gather(data, parts);
     });
   }
@@ -105,7 +105,7 @@ class MpiCommunicator final : public Communicator {
     expects(all.contiguous() && mine.contiguous(), "reduce_scatter: contiguous");
     expects(mine.size() * size_ == all.size(), "reduce_scatter: mine is 1/size of all");
     host(stream).enqueue([=, this] {
-      ring_reduce(all, equal_parts(all), Reduction::sum);
+      ring_reduce(all, equal_parts(all));
       std::byte* own = bytes_of(all) + static_cast<std::size_t>(rank_) * mine.bytes();
       if (own != mine.data) std::memcpy(mine.data, own, mine.bytes());
     });
@@ -196,7 +196,7 @@ class MpiCommunicator final : public Communicator {
 
   // Leaves the reduction of part rank() in place, after size - 1 steps in which each part goes
   // once around. Segments are reduced as they arrive, while the next ones are on their way.
-  void ring_reduce(View data, const std::vector<Range>& parts, Reduction reduction) {
+  void ring_reduce(View data, const std::vector<Range>& parts) {
     const int next = (rank_ + 1) % size_, previous = (rank_ + size_ - 1) % size_;
     arrived_.resize(kSegment * kWindow);
     for (int step = 0; step + 1 < size_; ++step) {
@@ -206,12 +206,12 @@ class MpiCommunicator final : public Communicator {
       for (std::size_t at = sent.begin; at < sent.end; at += kSegment) {
         post_send(sends, bytes_of(data) + at, std::min(kSegment, sent.end - at), next);
       }
-      receive_and_reduce(data, kept, reduction, previous);
+      receive_and_reduce(data, kept, previous);
       wait(sends, "ring");
     }
   }
 
-  void receive_and_reduce(View data, Range kept, Reduction reduction, int from) {
+  void receive_and_reduce(View data, Range kept, int from) {
     std::vector<MPI_Request> window(kWindow, MPI_REQUEST_NULL);
     const std::size_t segments = (kept.size() + kSegment - 1) / kSegment;
     const auto begin = [&](std::size_t s) { return kept.begin + s * kSegment; };
@@ -225,8 +225,8 @@ class MpiCommunicator final : public Communicator {
     for (std::size_t s = 0; s < kWindow; ++s) post(s);
     for (std::size_t s = 0; s < segments; ++s) {
       wait({&window[s % kWindow], 1}, "ring");
-      reduce_on_host(data.dtype, reduction, bytes_of(data) + begin(s), slot(s),
-                     static_cast<std::int64_t>(bytes(s) / kernels::size_of(data.dtype)));
+      add_on_host(data.dtype, bytes_of(data) + begin(s), slot(s),
+                  static_cast<std::int64_t>(bytes(s) / kernels::size_of(data.dtype)));
       post(s + kWindow);
     }
   }

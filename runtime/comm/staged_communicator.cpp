@@ -153,12 +153,12 @@ class StagedCommunicator final : public Communicator {
     operation.finish();
   }
 
-  void all_reduce(Stream& stream, View data, Reduction reduction) override {
+  void all_reduce(Stream& stream, View data) override {
     if (size() == 1) return;
     Operation operation(*stage_, stream, data.bytes());
     const View staged = operation.place_of(data);
     operation.download(data, staged);
-    operation.run([&](Stream& host) { inner_->all_reduce(host, staged, reduction); });
+    operation.run([&](Stream& host) { inner_->all_reduce(host, staged); });
     operation.upload(staged, data);
     operation.finish();
   }

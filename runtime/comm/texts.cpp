@@ -30,7 +30,7 @@ std::vector<std::string> gather_texts(kernels::Backend& backend, kernels::Stream
   const auto mine = static_cast<std::size_t>(group.rank());
   std::vector<double> lengths(ranks, 0);
   lengths[mine] = static_cast<double>(text.size());
-  reduce_numbers(backend, stream, group, lengths, Reduction::sum);
+  sum_numbers(backend, stream, group, lengths);
   if (mine != 0) {
     const Tensor room = make_room(backend, stream, text.size());
     const std::string sent = padded(text, room);

@@ -48,7 +48,7 @@ Tensor TensorParallel::sum(Stream& stream, Tensor summand) {
   if (size() == 1) return summand;
   wait_for_begun(stream);
   if (!shares_sequence_) {
-    group_->all_reduce(stream, summand, Reduction::sum);
+    group_->all_reduce(stream, summand);
     return summand;
   }
   Tensor mine = room_for_mine(stream, summand);
@@ -59,7 +59,7 @@ Tensor TensorParallel::sum(Stream& stream, Tensor summand) {
 Pending<Tensor> TensorParallel::begin_sum(Stream& stream, Tensor summand) {
   if (size() == 1) return Pending<Tensor>(std::move(summand));
   if (!shares_sequence_) {
-    begin(stream, [&](Stream& beside) { group_->all_reduce(beside, summand, Reduction::sum); });
+    begin(stream, [&](Stream& beside) { group_->all_reduce(beside, summand); });
     return {std::move(summand), {}, stream, begun_};
   }
   Tensor mine = room_for_mine(stream, summand);

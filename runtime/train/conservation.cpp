@@ -22,7 +22,7 @@ void check_conservation(kernels::Backend& backend, kernels::Stream& stream, cons
     held[1] += layers.count;
     held[2] += (layers.embedding ? 1 : 0) + (layers.head ? 1 : 0);
   }
-  reduce_numbers(backend, stream, mesh.world(), held, Reduction::sum);
+  sum_numbers(backend, stream, mesh.world(), held);
   const std::array<double, 3> whole{static_cast<double>(models::parameter_count(shape)),
                                     static_cast<double>(shape.num_hidden_layers), 2};
   if (held == whole) return;

@@ -165,7 +165,7 @@ void DataParallel::sum(const SharedGradients& shared, Communicator& group) {
   for_parts([&](View part, View place) {
     backend_.run(*communication_, kernels::Convert{.x = part, .out = place});
   });
-  group.all_reduce(*communication_, packed, Reduction::sum);
+  group.all_reduce(*communication_, packed);
   for_parts([&](View part, View place) {
     backend_.run(*communication_, kernels::Convert{.x = place, .out = part});
   });
@@ -176,13 +176,13 @@ void DataParallel::reduce(Bucket& bucket) {
   sum(bucket.among_tensor, *groups_.tensor);
   sum(bucket.among_copies, *groups_.copies);
   if (bucket.among_ends) {
-    groups_.ends->all_reduce(*communication_, bucket.gradients, Reduction::sum);
+    groups_.ends->all_reduce(*communication_, bucket.gradients);
   }
   if (groups_.data->size() == 1) return;
   if (sharded()) {
     groups_.data->reduce_scatter(*communication_, bucket.gradients, bucket.owned_gradients);
   } else {
-    groups_.data->all_reduce(*communication_, bucket.gradients, Reduction::sum);
+    groups_.data->all_reduce(*communication_, bucket.gradients);
   }
 }
 
@@ -228,7 +228,7 @@ double DataParallel::reduce_loss(View loss) {
 }
 
 void DataParallel::sum_totals(Communicator& group) {
-  if (group.size() > 1) group.all_reduce(*communication_, totals_, Reduction::sum);
+  if (group.size() > 1) group.all_reduce(*communication_, totals_);
   backend_.download(*communication_, totals_, std::as_writable_bytes(std::span(sums_)));
 }
 

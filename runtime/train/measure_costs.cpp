@@ -197,7 +197,7 @@ PassCosts measure_pass_costs(kernels::Backend& backend, Communicator& world,
   };
   each([&](double& number) { numbers.push_back(number / world.size()); });
   const auto stream = backend.make_stream();
-  reduce_numbers(backend, *stream, world, numbers, Reduction::sum);
+  sum_numbers(backend, *stream, world, numbers);
   std::size_t next = 0;
   each([&](double& number) { number = numbers[next++]; });
   return costs;

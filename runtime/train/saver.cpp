@@ -27,13 +27,13 @@ bool is_done(const std::string& message) { return message.starts_with("+"); }
 
 }  // namespace
 
-Saver::Saver(kernels::Backend& backend, kernels::Stream& compute,
-             std::unique_ptr<Communicator> group, RankState& state, const checkpoints::Store& store,
-             const checkpoints::Disk& disk, SaverOptions options, Observer observer)
+Saver::Saver(kernels::Backend& backend, kernels::Stream& compute, Peers peers, RankState& state,
+             const checkpoints::Store& store, const checkpoints::Disk& disk, SaverOptions options,
+             Observer observer)
     : backend_(backend),
       compute_(compute),
-      group_(std::move(group)),
-      stream_(backend.make_stream()),
+      peers_(std::move(peers)),
+      stream_(peers_.backend.make_stream()),
       state_(state),
       store_(store),
       disk_(disk),
@@ -117,7 +117,7 @@ void Saver::work() {
     } catch (const std::exception&) {
       failure = std::current_exception();
     }
-    if (failure && group_->rank() == 0) {
+    if (failure && peers_.group->rank() == 0) {
       store_.discard(store_.attempt_of(task.run.progress.step));
     }
     lock.lock();
@@ -132,7 +132,8 @@ void Saver::work() {
 
 std::string Saver::shard_name() const {
   char name[64];
-  std::snprintf(name, sizeof name, "shard-%05d-of-%05d.h5", group_->rank(), group_->size());
+  std::snprintf(name, sizeof name, "shard-%05d-of-%05d.h5", peers_.group->rank(),
+                peers_.group->size());
   return name;
 }
 
@@ -143,14 +144,14 @@ void Saver::agree(const std::function<std::string()>& part, std::vector<std::str
   } catch (const std::exception& error) {
     mine = failed(error.what());
   }
-  std::vector<std::string> all = gather_texts(backend_, *stream_, *group_, mine);
+  std::vector<std::string> all = gather_texts(peers_.backend, *stream_, *peers_.group, mine);
   std::string verdict = done("");
   for (std::size_t r = 0; r < all.size(); ++r) {
     if (is_done(all[r])) continue;
     verdict = failed("rank " + std::to_string(r) + ": " + all[r].substr(1));
     break;
   }
-  verdict = broadcast_text(backend_, *stream_, *group_, verdict);
+  verdict = broadcast_text(peers_.backend, *stream_, *peers_.group, verdict);
   if (!is_done(verdict)) throw CheckpointError(Fault::io, verdict.substr(1));
   if (results) {
     for (std::string& text : all) text.erase(0, 1);
@@ -159,7 +160,7 @@ void Saver::agree(const std::function<std::string()>& part, std::vector<std::str
 }
 
 void Saver::write(const Task& task) {
-  const bool leads = group_->rank() == 0;
+  const bool leads = peers_.group->rank() == 0;
   const std::int64_t step = task.run.progress.step;
   agree([&] { return leads ? store_.begin(step).string() : std::string(); }, nullptr);
   const std::filesystem::path attempt = store_.attempt_of(step);

@@ -43,16 +43,23 @@ struct SavedCheckpoint {
 // save: nothing becomes visible, no more is written, and the cause is kept for whoever asks.
 class Saver {
  public:
-  // `group` is of all ranks and used for nothing else. The rest is borrowed. `saved` and `failed`
-  // are called from the background: the first on rank 0 for every checkpoint, the second on every
-  // rank, once.
+  // How ranks tell each other what they wrote: a group of all of them that is used for nothing
+  // else, for streams of `backend`, which is borrowed. On a GPU, waiting for a disk would take a
+  // part of it for minutes: then it is the host.
+  struct Peers {
+    kernels::Backend& backend;
+    std::unique_ptr<Communicator> group;
+  };
+  // `saved` and `failed` are called from the background: the first on rank 0 for every checkpoint,
+  // the second on every rank, once.
   struct Observer {
     std::function<void(const SavedCheckpoint&)> saved;
     std::function<void()> failed;
   };
-  Saver(kernels::Backend& backend, kernels::Stream& compute, std::unique_ptr<Communicator> group,
-        RankState& state, const checkpoints::Store& store, const checkpoints::Disk& disk,
-        SaverOptions options, Observer observer);
+  // `backend` is that of the state. All but the group is borrowed.
+  Saver(kernels::Backend& backend, kernels::Stream& compute, Peers peers, RankState& state,
+        const checkpoints::Store& store, const checkpoints::Disk& disk, SaverOptions options,
+        Observer observer);
   Saver(const Saver&) = delete;
   Saver& operator=(const Saver&) = delete;
   // Waits for what is under way.
@@ -87,7 +94,7 @@ class Saver {
 
   kernels::Backend& backend_;
   kernels::Stream& compute_;
-  std::unique_ptr<Communicator> group_;
+  Peers peers_;
   std::unique_ptr<kernels::Stream> stream_;
   RankState& state_;
   const checkpoints::Store& store_;

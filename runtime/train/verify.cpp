@@ -137,8 +137,8 @@ class Comparison {
       (slot.shard.is_counted && first ? counted[0] : most[0]) = difference.squares;
       most[1] = difference.largest;
     }
-    reduce_numbers(backend_, stream_, world_, counted, Reduction::sum);
-    reduce_numbers(backend_, stream_, world_, most, Reduction::maximum);
+    sum_numbers(backend_, stream_, world_, counted);
+    largest_numbers(backend_, stream_, world_, most);
     double largest = std::numeric_limits<double>::min();
     for (const double value : whole) largest = std::max(largest, std::abs(value));
     const double off = std::sqrt(std::max(counted[0], most[0]));

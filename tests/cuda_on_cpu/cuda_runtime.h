@@ -3,6 +3,7 @@
 // In place of CUDA's header: as much of its language and runtime as kernels/cuda uses, on the
 // processor. A stream is a thread, so what is enqueued has not happened yet, as on a GPU.
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -32,7 +33,7 @@ enum cudaError_t {
   cudaErrorMemoryAllocation,
   cudaErrorNotReady,
 };
-enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum cudaDeviceAttr { cudaDevAttrClockRate };
 constexpr unsigned cudaEventDisableTiming = 2, cudaStreamNonBlocking = 1;
 
@@ -123,6 +124,10 @@ inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
                  .totalGlobalMem = std::size_t{1} << 30,
                  .major = 9,
                  .multiProcessorCount = 1};
+  return cudaSuccess;
+}
+inline cudaError_t cudaDeviceGetPCIBusId(char* text, int size, int) {
+  std::snprintf(text, static_cast<std::size_t>(size), "on the CPU");
   return cudaSuccess;
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {

@@ -116,6 +116,7 @@ micro_batch_size = 4
 seq_length = 48
 seed = 9223372036854775807
 device = "cpu"
+transport = "host"
 threads = 2
 eval_interval = 7
 eval_batches = 3

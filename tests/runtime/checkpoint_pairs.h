@@ -63,8 +63,9 @@ class CheckpointPairs {
       checkpoints::Checkpoint from(source.path_of(3));
       trainer.state().load(from, true);
       trainer.state().adopt();
-      Saver saver(*device.backend, trainer.compute(), world.split(0, "checkpoints"),
-                  trainer.state(), target, disk, {}, {});
+      Saver saver(*device.backend, trainer.compute(),
+                  {*device.backend, world.split(0, "checkpoints")}, trainer.state(), target, disk,
+                  {}, {});
       saver.save(from.manifest().state);
       saver.finish();
     });

@@ -5,13 +5,13 @@
 #include <numeric>
 
 #include "runtime/comm/communicator.h"
+#include "runtime/comm/numbers.h"
 #include "tests/support/device.h"
 
 // What every communicator promises, whatever carries the bytes.
 namespace trireme::test {
 
 using runtime::Communicator;
-using runtime::Reduction;
 
 // Element i of rank r's input.
 inline double element(int rank, std::int64_t i) {
@@ -37,20 +37,26 @@ inline void all_reduce_sums(Device& device, Communicator& world) {
   for (const Dtype dtype : {Dtype::f32, Dtype::f64, Dtype::bf16}) {
     for (const std::int64_t count : {1, 3, 1000, 700001}) {
       const Tensor data = device.tensor({1, count}, dtype, elements(world.rank(), count));
-      world.all_reduce(*device.stream, data, Reduction::sum);
+      world.all_reduce(*device.stream, data);
       EXPECT_EQ(device.values(data), summed(world.size(), count)) << count;
     }
   }
 }
 
-inline void all_reduce_finds_the_maximum_and_keeps_nan(Device& device, Communicator& world) {
-  const Tensor data =
-      device.tensor({1, 3}, Dtype::f32, {1.0 * world.rank(), -1.0 * world.rank(), 5});
-  world.all_reduce(*device.stream, data, Reduction::maximum);
-  EXPECT_EQ(device.values(data), (std::vector<double>{world.size() - 1.0, 0, 5}));
-  const Tensor poisoned = device.filled({1, 1}, Dtype::f32, world.rank() == 0 ? NAN : 1);
-  world.all_reduce(*device.stream, poisoned, Reduction::maximum);
-  EXPECT_TRUE(std::isnan(device.values(poisoned)[0]));
+inline void numbers_are_summed(Device& device, Communicator& world) {
+  std::vector<double> numbers{1, 0.5 * world.rank()};
+  runtime::sum_numbers(*device.backend, *device.stream, world, numbers);
+  const double size = world.size();
+  EXPECT_EQ(numbers, (std::vector<double>{size, 0.25 * size * (size - 1)}));
+}
+
+inline void the_largest_numbers_are_found_and_nan_is_kept(Device& device, Communicator& world) {
+  const double rank = world.rank();
+  std::vector<double> numbers{rank, -rank, 5, world.rank() == 0 ? NAN : 1};
+  runtime::largest_numbers(*device.backend, *device.stream, world, numbers);
+  EXPECT_EQ(std::vector(numbers.begin(), numbers.begin() + 3),
+            (std::vector<double>{world.size() - 1.0, 0, 5}));
+  EXPECT_TRUE(std::isnan(numbers[3]));
 }
 
 inline void reduce_scatter_then_all_gather_is_all_reduce(Device& device, Communicator& world) {
@@ -131,7 +137,7 @@ inline void split_forms_groups_in_rank_order(Device& device, Communicator& world
   EXPECT_EQ(group->rank(), world.rank() / 2);
   EXPECT_EQ(group->size(), (world.size() + 1 - world.rank() % 2) / 2);
   const Tensor data = device.filled({1, 1}, Dtype::f32, world.rank());
-  group->all_reduce(*device.stream, data, Reduction::sum);
+  group->all_reduce(*device.stream, data);
   double expected = 0;
   for (int rank = world.rank() % 2; rank < world.size(); rank += 2) expected += rank;
   EXPECT_EQ(device.values(data)[0], expected);

@@ -17,7 +17,10 @@ class LocalWorldTest : public testing::TestWithParam<int> {
 };
 
 TEST_P(LocalWorldTest, SumsOverAllRanks) { holds(test::all_reduce_sums); }
-TEST_P(LocalWorldTest, FindsTheMaximum) { holds(test::all_reduce_finds_the_maximum_and_keeps_nan); }
+TEST_P(LocalWorldTest, SumsNumbers) { holds(test::numbers_are_summed); }
+TEST_P(LocalWorldTest, FindsTheLargestNumbers) {
+  holds(test::the_largest_numbers_are_found_and_nan_is_kept);
+}
 TEST_P(LocalWorldTest, ReducesAndScatters) {
   holds(test::reduce_scatter_then_all_gather_is_all_reduce);
 }
@@ -39,7 +42,7 @@ TEST(LocalWorld, FailsWithATimeoutWhenAPeerIsLate) {
   auto world = make_local_world(2, impatient);
   test::Device device;
   const auto data = device.filled({1, 1}, kernels::Dtype::f32, 1);
-  world[0]->all_reduce(*device.stream, data, Reduction::sum);
+  world[0]->all_reduce(*device.stream, data);
   EXPECT_THROW(device.stream->synchronize(), CommunicationError);
 }
 
@@ -49,7 +52,7 @@ TEST(LocalWorld, WaitsInAGroupAsLongAsThatGroupWasTold) {
     if (patient.rank() == 1) return;
     test::Device device;
     const auto data = device.filled({1, 1}, kernels::Dtype::f32, 1);
-    group->all_reduce(*device.stream, data, Reduction::sum);
+    group->all_reduce(*device.stream, data);
     EXPECT_THROW(device.stream->synchronize(), CommunicationError);
   });
 }

@@ -18,7 +18,10 @@ class MpiWorldTest : public testing::Test {
 };
 
 TEST_F(MpiWorldTest, SumsOverAllRanks) { holds(test::all_reduce_sums); }
-TEST_F(MpiWorldTest, FindsTheMaximum) { holds(test::all_reduce_finds_the_maximum_and_keeps_nan); }
+TEST_F(MpiWorldTest, SumsNumbers) { holds(test::numbers_are_summed); }
+TEST_F(MpiWorldTest, FindsTheLargestNumbers) {
+  holds(test::the_largest_numbers_are_found_and_nan_is_kept);
+}
 TEST_F(MpiWorldTest, ReducesAndScatters) {
   holds(test::reduce_scatter_then_all_gather_is_all_reduce);
 }

@@ -163,10 +163,10 @@ class WatchedCommunicator final : public test::ForwardingCommunicator {
   WatchedCommunicator(Inner&& inner, Watch& watch)
       : ForwardingCommunicator(std::forward<Inner>(inner)), watch_(watch) {}
 
-  void all_reduce(kernels::Stream& stream, kernels::View data, Reduction reduction) override {
+  void all_reduce(kernels::Stream& stream, kernels::View data) override {
     // The first step has none before it to go by, the last none behind it.
     if (name() == "totals" && rank() == 1 && ++steps_ > 1 && steps_ < 6) watch_.hold_totals(steps_);
-    ForwardingCommunicator::all_reduce(stream, data, reduction);
+    ForwardingCommunicator::all_reduce(stream, data);
   }
   void exchange(kernels::Stream& stream, std::span<const Message> sends,
                 std::span<const Message> receives) override {

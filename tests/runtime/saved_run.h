@@ -43,8 +43,8 @@ inline void run_rank(const SavedRun& run, kernels::Backend& backend, Communicato
     trainer.go_on(from.manifest().state.progress);
   }
   std::atomic<bool> stop = false;
-  Saver saver(backend, trainer.compute(), world.split(0, "checkpoints"), trainer.state(), store,
-              disk, run.saver, {.saved = {}, .failed = [&] { stop = true; }});
+  Saver saver(backend, trainer.compute(), {backend, world.split(0, "checkpoints")}, trainer.state(),
+              store, disk, run.saver, {.saved = {}, .failed = [&] { stop = true; }});
   trainer.run({.step =
                    [&](const StepRecord& record) {
                      if (world.rank() != 0) return;

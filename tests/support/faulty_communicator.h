@@ -28,10 +28,9 @@ class FaultyCommunicator final : public ForwardingCommunicator {
         backend_(backend),
         bug_(std::move(bug)) {}
 
-  void all_reduce(kernels::Stream& stream, kernels::View data,
-                  runtime::Reduction reduction) override {
+  void all_reduce(kernels::Stream& stream, kernels::View data) override {
     const Fault fault = fault_of(Operation::all_reduce);
-    if (fault != Fault::skip) ForwardingCommunicator::all_reduce(stream, data, reduction);
+    if (fault != Fault::skip) ForwardingCommunicator::all_reduce(stream, data);
     if (fault == Fault::twice) twice(stream, data);
   }
 

@@ -23,9 +23,8 @@ class ForwardingCommunicator : public runtime::Communicator {
   void broadcast(kernels::Stream& stream, kernels::View data, int root) override {
     inner_.broadcast(stream, data, root);
   }
-  void all_reduce(kernels::Stream& stream, kernels::View data,
-                  runtime::Reduction reduction) override {
-    inner_.all_reduce(stream, data, reduction);
+  void all_reduce(kernels::Stream& stream, kernels::View data) override {
+    inner_.all_reduce(stream, data);
   }
   void reduce_scatter(kernels::Stream& stream, kernels::View all, kernels::View mine) override {
     inner_.reduce_scatter(stream, all, mine);

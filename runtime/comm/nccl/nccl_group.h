@@ -1,0 +1,57 @@
+#pragma once
+
+#include <nccl.h>
+
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+
+namespace trireme::runtime {
+
+// One communicator of NCCL, which never blocks: what takes time is polled, with a timeout. Every
+// failure is a CommunicationError that names the group and loses it: what its kernels wait for is
+// given up, here and by whoever uses it next.
+class NcclGroup {
+ public:
+  struct Place {
+    int rank = 0, size = 1;
+    std::string name;
+    std::chrono::milliseconds timeout{};
+  };
+
+  // Collective over the ranks that have the same `id`; waits for all of them.
+  NcclGroup(const ncclUniqueId& id, Place place);
+  NcclGroup(const NcclGroup&) = delete;
+  NcclGroup& operator=(const NcclGroup&) = delete;
+  // Collective, but does not wait for lost peers.
+  ~NcclGroup();
+
+  const Place& place() const { return place_; }
+
+  // What `calls` asks of NCCL, as one operation, is on its stream when this returns. `calls` gets
+  // every result checked that it gives to its argument.
+  using Check = std::function<void(ncclResult_t)>;
+  void enqueue(const char* operation,
+               const std::function<void(ncclComm_t, const Check& check)>& calls);
+
+  // From another thread: what went wrong on the way since, in the network or at a peer. Nothing if
+  // it is not known now.
+  std::optional<std::string> error_of_peers();
+  // From another thread: kernels of this group end, and later operations throw `failure`.
+  void abandon(std::exception_ptr failure);
+
+ private:
+  std::string text_of(const char* operation, ncclResult_t status) const;
+  void settle(const char* operation, ncclResult_t status);
+  [[noreturn]] void lose(const std::string& why);
+
+  Place place_;
+  std::mutex mutex_;
+  ncclComm_t communicator_ = nullptr;
+  std::exception_ptr failure_;
+};
+
+}  // namespace trireme::runtime
