@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/check.h"
+#include "kernels/cpu/amx/amx_matmul.h"
 #include "kernels/cpu/scratch_memory.h"
 
 namespace trireme::kernels {
@@ -69,6 +70,25 @@ class HostScratch {
  private:
   std::size_t bytes_;
   void* data_;
+};
+
+// Views of other types as f32, until the end of its scope.
+class WideCopies {
+ public:
+  explicit WideCopies(RunVectorOperation convert) : convert_(convert) {}
+
+  View of(View view, bool with_content) {
+    if (!view || view.dtype == Dtype::f32) return view;
+    copies_.push_back(
+        std::make_unique<HostScratch>(static_cast<std::size_t>(view.size()) * sizeof(float)));
+    const View copy(copies_.back()->data(), view.shape(), Dtype::f32);
+    if (with_content) convert_(Convert{.x = view, .out = copy});
+    return copy;
+  }
+
+ private:
+  RunVectorOperation convert_;
+  std::vector<std::unique_ptr<HostScratch>> copies_;
 };
 
 double element(const View& view, std::int64_t r, std::int64_t c, bool transpose) {
@@ -143,6 +163,7 @@ CpuMatmul::~CpuMatmul() = default;
 
 void CpuMatmul::run(const Matmul& op) {
   if (op.out.size() == 0) return;
+  if (suits_amx(op)) return run_on_amx(op);
   switch (op.a.dtype) {
     case Dtype::f32: primitives_->run(op); break;
     case Dtype::f64: multiply_f64(op); break;
@@ -152,23 +173,24 @@ void CpuMatmul::run(const Matmul& op) {
   }
 }
 
+void CpuMatmul::run_on_amx(const Matmul& op) {
+  WideCopies wide(convert_);
+  Matmul product = op;
+  product.bias = wide.of(op.bias, true);
+  product.out = wide.of(op.out, op.accumulate);
+  multiply_with_amx(product);
+  if (product.out.data != op.out.data) convert_(Convert{.x = product.out, .out = op.out});
+}
+
 void CpuMatmul::run_converted(const Matmul& op) {
-  std::vector<std::unique_ptr<HostScratch>> copies;
-  const auto f32 = [&](View view, bool fill) {
-    if (!view || view.dtype == Dtype::f32) return view;
-    copies.push_back(
-        std::make_unique<HostScratch>(static_cast<std::size_t>(view.size()) * sizeof(float)));
-    const View copy(copies.back()->data(), view.shape(), Dtype::f32);
-    if (fill) convert_(Convert{.x = view, .out = copy});
-    return copy;
-  };
-  Matmul wide = op;
-  wide.a = f32(op.a, true);
-  wide.b = f32(op.b, true);
-  wide.bias = f32(op.bias, true);
-  wide.out = f32(op.out, op.accumulate);
-  primitives_->run(wide);
-  if (wide.out.data != op.out.data) convert_(Convert{.x = wide.out, .out = op.out});
+  WideCopies wide(convert_);
+  Matmul product = op;
+  product.a = wide.of(op.a, true);
+  product.b = wide.of(op.b, true);
+  product.bias = wide.of(op.bias, true);
+  product.out = wide.of(op.out, op.accumulate);
+  primitives_->run(product);
+  if (product.out.data != op.out.data) convert_(Convert{.x = product.out, .out = op.out});
 }
 
 }  // namespace trireme::kernels
