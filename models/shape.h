@@ -57,8 +57,8 @@ std::vector<std::string> preset_names();
 Shape preset(std::string_view name);
 
 // Reads a Hugging Face config.json (the file, or the folder that holds it) of a llama, mistral,
-// qwen2, qwen3 or gpt2 model. Throws ModelError naming the file and the key if a key is missing, is of the
-// wrong type, or asks for something that is not built.
+// qwen2, qwen3 or gpt2 model. Throws ModelError naming the file and the key if a key is missing, is
+// of the wrong type, or asks for something that is not built.
 Shape read_hugging_face(const std::string& path);
 
 // Inverse rotary frequencies, one per pair of a head: positions times these are angles.
