@@ -73,6 +73,7 @@ TEST_P(AmxMatmulTest, IsAsExactAsFp32) {
         with_bias.bias = some;
         accumulating.accumulate = true;
         for (const Matmul& op : {plain, with_bias, accumulating}) {
+          if (op.bias && dtype != Dtype::f32) continue;  // these are not added to sums
           EXPECT_LT(error(device, dtype, op, GetParam()), 5e-7)
               << name_of(dtype) << (transpose_a ? " a^T" : "") << (transpose_b ? " b^T" : "")
               << (op.bias ? " bias" : "") << (op.accumulate ? " accumulate" : "");
@@ -95,12 +96,12 @@ TEST_P(AmxMatmulTest, HasTheSameBitsWithAnyNumberOfThreads) {
   EXPECT_EQ(found[0], found[1]);
 }
 
-// Blocks have 32 rows and columns; 512 inner elements, 2048 rows and 256 columns are packed at
-// once.
+// Blocks have 32 rows and columns. Packed at once are 512 inner elements, 256 lines of the larger
+// factor and 2048 of the smaller one.
 INSTANTIATE_TEST_SUITE_P(Sizes, AmxMatmulTest,
                          testing::Values(Case{32, 32, 32}, Case{33, 47, 65},
                                          Case{64, 300, 31 + 512}, Case{2085, 34, 40},
-                                         Case{129, 129, 1025}),
+                                         Case{129, 129, 1025}, Case{2085, 2100, 33}),
                          [](const auto& tested) {
                            return std::to_string(tested.param.rows) + "x" +
                                   std::to_string(tested.param.columns) + "x" +

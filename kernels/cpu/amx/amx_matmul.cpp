@@ -13,11 +13,11 @@
 namespace trireme::kernels {
 namespace {
 
-constexpr std::int64_t kBlock = 2 * kTile;    // rows and columns of sums held in tiles
-constexpr std::int64_t kInnerBlock = 512;     // inner elements between visits to the sums
-constexpr std::int64_t kRowsPacked = 2048;    // of the left factor, for all threads
-constexpr std::int64_t kColumnsPacked = 256;  // of the right factor, for each
-constexpr std::int64_t kPanelsTogether = 4;   // packed by one thread: lines of the cache
+constexpr std::int64_t kBlock = 2 * kTile;   // rows and columns of sums held in tiles
+constexpr std::int64_t kInnerBlock = 512;    // inner elements between visits to the sums
+constexpr std::int64_t kOwnLines = 256;      // packed by each thread for itself, in its own cache
+constexpr std::int64_t kCommonLines = 2048;  // of the other factor, packed by all for all
+constexpr std::int64_t kPanelsTogether = 4;  // packed by one thread: lines of the cache
 constexpr std::int64_t kChunks = kInnerBlock / kDepth;
 
 constexpr std::int64_t round_up(std::int64_t count, std::int64_t to) {
@@ -80,9 +80,12 @@ struct Product {
 };
 
 template <class Stored>
-constexpr std::int64_t panel_bytes() {
-  return kChunks * kParts<Stored> * kTileBytes;
+constexpr std::int64_t panel_bytes(std::int64_t chunks) {
+  return chunks * kParts<Stored> * kTileBytes;
 }
+
+// The panels of so many lines: of whole blocks.
+constexpr std::int64_t panels_of(std::int64_t lines) { return round_up(lines, kBlock) / kTile; }
 
 // Panels of 16 lines, in the order in which they lie in memory.
 template <class Stored, bool kLeft>
@@ -91,7 +94,7 @@ void pack_panels(const Factor& factor, std::int64_t line, std::int64_t panels, s
   const auto pack = [&](auto contiguous, std::int64_t panel, std::int64_t chunk) {
     pack_tile<Stored, kLeft, decltype(contiguous)::value>(
         factor, line + panel * kTile, k + chunk * kDepth,
-        to + panel * panel_bytes<Stored>() + chunk * kParts<Stored> * kTileBytes);
+        to + panel * panel_bytes<Stored>(chunks) + chunk * kParts<Stored> * kTileBytes);
   };
   if (factor.inner_is_contiguous) {
     for (std::int64_t panel = 0; panel < panels; ++panel) {
@@ -109,12 +112,12 @@ struct alignas(64) Block {
   float sums[kBlock][kBlock];
 };
 
-void store_tiles(Block& block) {
-  constexpr std::int64_t kStride = sizeof block.sums[0];
-  _tile_stored(0, &block.sums[0][0], kStride);
-  _tile_stored(1, &block.sums[0][kTile], kStride);
-  _tile_stored(2, &block.sums[kTile][0], kStride);
-  _tile_stored(3, &block.sums[kTile][kTile], kStride);
+void store_tiles(float* to, std::int64_t stride) {
+  const std::int64_t bytes = stride * static_cast<std::int64_t>(sizeof(float));
+  _tile_stored(0, to, bytes);
+  _tile_stored(1, to + kTile, bytes);
+  _tile_stored(2, to + kTile * stride, bytes);
+  _tile_stored(3, to + kTile * stride + kTile, bytes);
 }
 
 // Adds a block to what is there: sums of earlier inner elements, the bias, or nothing yet.
@@ -149,16 +152,21 @@ template <class Stored>
 void multiply_block(const Product& product, const char* a, const char* b, std::int64_t row,
                     std::int64_t column, std::int64_t chunks, bool first) {
   prefetch_sums(product, row, column);
-  multiply_chunks<kParts<Stored>>(a, b, panel_bytes<Stored>(), chunks);
-  Block block;
-  store_tiles(block);
-  merge(block, product, row, column, first);
+  multiply_chunks<kParts<Stored>>(a, b, panel_bytes<Stored>(chunks), chunks);
+  const bool whole = row + kBlock <= product.a.lines && column + kBlock <= product.b.lines;
+  if (whole && first && !product.accumulate && !product.bias) {
+    store_tiles(product.place(row, column), product.out_stride);
+  } else {
+    Block block;
+    store_tiles(&block.sums[0][0], kBlock);
+    merge(block, product, row, column, first);
+  }
 }
 
-// A thread's part of the sums: all rows or, where there are fewer columns than threads can share, a
-// part of them.
+// A thread's part of the sums: lines of its own and all of the others' or, where there are fewer
+// than threads can share, a part of those too.
 struct Share {
-  std::int64_t first_row, last_row, first_column, last_column;
+  std::int64_t first_own, last_own, first_common, last_common;
 };
 
 // Part `number` of `parts` of a length, in whole blocks.
@@ -167,69 +175,89 @@ std::int64_t boundary(std::int64_t length, int number, int parts) {
   return smaller(length, blocks * number / parts * kBlock);
 }
 
-Share share_of(std::int64_t rows, std::int64_t columns, int thread, int threads) {
-  int across = threads;
-  while (across > 1 && (threads % across != 0 || columns / across < 2 * kBlock)) --across;
-  const int down = threads / across, x = thread % across, y = thread / across;
-  return {.first_row = boundary(rows, y, down),
-          .last_row = boundary(rows, y + 1, down),
-          .first_column = boundary(columns, x, across),
-          .last_column = boundary(columns, x + 1, across)};
+Share share_of(std::int64_t own, std::int64_t common, int thread, int threads) {
+  int parts = threads;
+  while (parts > 1 && (threads % parts != 0 || own / parts < 2 * kBlock)) --parts;
+  const int others = threads / parts, x = thread % others, y = thread / others;
+  return {.first_own = boundary(own, y, parts),
+          .last_own = boundary(own, y + 1, parts),
+          .first_common = boundary(common, x, others),
+          .last_common = boundary(common, x + 1, others)};
 }
 
-// Inner elements [k, k + chunks * kDepth) of rows [row, row + share) and the share's columns.
-template <class Stored>
-void multiply_share(const Product& product, const Share& share, const char* packed_a,
-                    char* packed_b, std::int64_t row, std::int64_t k, std::int64_t chunks) {
-  constexpr std::int64_t kPanel = panel_bytes<Stored>();
-  for (std::int64_t column = share.first_column; column < share.last_column;
-       column += kColumnsPacked) {
-    const std::int64_t columns = smaller(kColumnsPacked, share.last_column - column);
-    pack_panels<Stored, false>(product.b, column, round_up(columns, kBlock) / kTile, k, chunks,
-                               packed_b);
-    for (std::int64_t r = share.first_row; r < share.last_row; r += kBlock) {
-      for (std::int64_t c = 0; c < columns; c += kBlock) {
-        multiply_block<Stored>(product, packed_a + r / kTile * kPanel,
-                               packed_b + c / kTile * kPanel, row + r, column + c, chunks, k == 0);
+// Inner elements [k, k + chunks * kDepth) of a share. The common lines begin at `start`.
+template <class Stored, bool kOwnIsLeft>
+void multiply_share(const Product& product, const Share& share, char* packed_own,
+                    const char* packed_common, std::int64_t start, std::int64_t k,
+                    std::int64_t chunks) {
+  const std::int64_t panel = panel_bytes<Stored>(chunks);
+  const Factor& factor = kOwnIsLeft ? product.a : product.b;
+  for (std::int64_t own = share.first_own; own < share.last_own; own += kOwnLines) {
+    const std::int64_t lines = smaller(kOwnLines, share.last_own - own);
+    pack_panels<Stored, kOwnIsLeft>(factor, own, panels_of(lines), k, chunks, packed_own);
+    for (std::int64_t common = share.first_common; common < share.last_common; common += kBlock) {
+      const char* others = packed_common + common / kTile * panel;
+      for (std::int64_t line = 0; line < lines; line += kBlock) {
+        const char* mine = packed_own + line / kTile * panel;
+        if (kOwnIsLeft) {
+          multiply_block<Stored>(product, mine, others, own + line, start + common, chunks, k == 0);
+        } else {
+          multiply_block<Stored>(product, others, mine, start + common, own + line, chunks, k == 0);
+        }
       }
     }
   }
 }
 
+// What one thread does: it packs a part of the common factor for all, then multiplies its share.
+template <class Stored, bool kOwnIsLeft>
+void multiply_on_thread(const Product& product, char* packed_own, char* packed_common) {
+  const Factor& own = kOwnIsLeft ? product.a : product.b;
+  const Factor& common = kOwnIsLeft ? product.b : product.a;
+  const int thread = omp_get_thread_num(), threads = omp_get_num_threads();
+  for (std::int64_t start = 0; start < common.lines; start += kCommonLines) {
+    const std::int64_t count = smaller(kCommonLines, common.lines - start);
+    const Share share = share_of(own.lines, count, thread, threads);
+    for (std::int64_t k = 0; k < own.inner; k += kInnerBlock) {
+      const std::int64_t chunks = round_up(smaller(kInnerBlock, own.inner - k), kDepth) / kDepth;
+#pragma omp for schedule(static)
+      for (std::int64_t panel = 0; panel < panels_of(count); panel += kPanelsTogether) {
+        pack_panels<Stored, !kOwnIsLeft>(
+            common, start + panel * kTile, smaller(kPanelsTogether, panels_of(count) - panel), k,
+            chunks, packed_common + panel * panel_bytes<Stored>(chunks));
+      }
+      multiply_share<Stored, kOwnIsLeft>(product, share, packed_own, packed_common, start, k,
+                                         chunks);
+#pragma omp barrier
+    }
+  }
+}
+
+// The factor with fewer lines is the common one: it makes the longer way, through the memory that
+// the threads share.
 template <class Stored>
 void multiply(const Product& product) {
-  constexpr std::int64_t kPanel = panel_bytes<Stored>();
-  const std::int64_t rows = product.a.lines, columns = product.b.lines, inner = product.a.inner;
-  const auto a_bytes =
-      static_cast<std::size_t>(round_up(smaller(rows, kRowsPacked), kBlock) / kTile * kPanel);
-  char* packed_a = static_cast<char*>(take_scratch(a_bytes));
+  constexpr std::int64_t kPanel = panel_bytes<Stored>(kChunks);
+  const bool own_is_left = product.a.lines >= product.b.lines;
+  const std::int64_t common = own_is_left ? product.b.lines : product.a.lines;
+  const auto common_bytes =
+      static_cast<std::size_t>(panels_of(smaller(common, kCommonLines)) * kPanel);
+  char* packed_common = static_cast<char*>(take_scratch(common_bytes));
 #pragma omp parallel
   {
-    constexpr auto kBytes = static_cast<std::size_t>(kColumnsPacked / kTile * kPanel);
-    char* packed_b = static_cast<char*>(take_scratch(kBytes));
+    constexpr auto kOwnBytes = static_cast<std::size_t>(panels_of(kOwnLines) * kPanel);
+    char* packed_own = static_cast<char*>(take_scratch(kOwnBytes));
     const TileConfiguration configuration;
     _tile_loadconfig(&configuration);
-    for (std::int64_t row = 0; row < rows; row += kRowsPacked) {
-      const std::int64_t count = smaller(kRowsPacked, rows - row);
-      const Share share = share_of(count, columns, omp_get_thread_num(), omp_get_num_threads());
-      for (std::int64_t k = 0; k < inner; k += kInnerBlock) {
-        const std::int64_t chunks = round_up(smaller(kInnerBlock, inner - k), kDepth) / kDepth;
-#pragma omp for schedule(static)
-        for (std::int64_t panel = 0; panel < round_up(count, kBlock) / kTile;
-             panel += kPanelsTogether) {
-          pack_panels<Stored, true>(
-              product.a, row + panel * kTile,
-              smaller(kPanelsTogether, round_up(count, kBlock) / kTile - panel), k, chunks,
-              packed_a + panel * kPanel);
-        }
-        multiply_share<Stored>(product, share, packed_a, packed_b, row, k, chunks);
-#pragma omp barrier
-      }
+    if (own_is_left) {
+      multiply_on_thread<Stored, true>(product, packed_own, packed_common);
+    } else {
+      multiply_on_thread<Stored, false>(product, packed_own, packed_common);
     }
     _tile_release();
-    give_scratch(packed_b, kBytes);
+    give_scratch(packed_own, kOwnBytes);
   }
-  give_scratch(packed_a, a_bytes);
+  give_scratch(packed_common, common_bytes);
 }
 
 // Products of bf16 in one of numbers that consist of as many parts.
