@@ -45,6 +45,11 @@ class Backend {
   // that of the calling thread; null on the host.
   virtual void* native_stream(Stream& stream) = 0;
 
+  // Whether the host, when it first enqueues an operation of some kind, may have to wait for all
+  // that any stream has been given: CUDA's libraries load code then. Where it is so, every kind is
+  // used once before a stream is given anything that waits for another rank.
+  virtual bool first_use_waits() const { return false; }
+
   virtual MemoryUse memory() const = 0;
 
   // Bytes the device has, whoever uses them.
@@ -77,6 +82,10 @@ int cpu_thread_limit();
 // Throws DeviceError if this processor is older than the oldest instruction set built for, or if
 // there cannot be as many threads: oneDNN computes wrong products with fewer than it counts on.
 std::unique_ptr<Backend> make_cpu_backend(CpuOptions options = {});
+
+// Sets what the CUDA driver reads from the environment when anything in this process first uses it,
+// an MPI library included. Before any thread is started.
+void prepare_cuda();
 
 // CUDA devices that this build and this machine can use; 0 without a driver.
 int cuda_devices();

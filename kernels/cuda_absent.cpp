@@ -2,6 +2,8 @@
 
 namespace trireme::kernels {
 
+void prepare_cuda() {}
+
 int cuda_devices() { return 0; }
 
 std::string cuda_problem() { return ""; }

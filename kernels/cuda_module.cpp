@@ -1,4 +1,5 @@
 #include <array>
+#include <cstdlib>
 
 #include "kernels/backend.h"
 #include "kernels/module.h"
@@ -13,6 +14,15 @@ const Module& module() {
 
 }  // namespace
 
+// Streams here wait for other ranks, and for the host. What the driver does by default to save time
+// and memory then makes ranks wait for each other for ever: code that is loaded when a kernel is
+// first launched waits for all that the device has been given, and streams that share a hardware
+// queue, of which it makes 8, wait for each other. So nobody's setting is left as it is.
+void prepare_cuda() {
+  setenv("CUDA_MODULE_LOADING", "EAGER", 1);
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 1);
+}
+
 int cuda_devices() {
   const auto count = module().find<int (*)()>("trireme_count_cuda_devices");
   return count ? count() : 0;
@@ -20,7 +30,10 @@ int cuda_devices() {
 
 std::string cuda_problem() {
   if (!module().problem().empty()) return module().problem();
-  return cuda_devices() > 0 ? "" : "no driver answers, or it has no device";
+  const auto problem = module().find<void (*)(char*, int)>("trireme_cuda_problem");
+  std::array<char, 256> text = {};
+  if (problem) problem(text.data(), static_cast<int>(text.size()));
+  return text.data();
 }
 
 std::string cuda_device_identity(int device) {
@@ -34,8 +47,9 @@ std::unique_ptr<Backend> make_cuda_backend(int device) {
   const auto make = module().find<Backend* (*)(int)>("trireme_make_cuda_backend");
   if (!make) throw DeviceError("the CUDA module cannot be loaded: " + module().problem());
   if (device >= cuda_devices()) {
-    throw DeviceError("there is no CUDA device " + std::to_string(device) + ": " +
-                      std::to_string(cuda_devices()) + " found, with a driver that answers");
+    throw DeviceError(
+        "there is no CUDA device " + std::to_string(device) + ": " +
+        (cuda_devices() > 0 ? std::to_string(cuda_devices()) + " found" : cuda_problem()));
   }
   return std::unique_ptr<Backend>(make(device));
 }

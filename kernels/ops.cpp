@@ -113,6 +113,7 @@ void Matmul::validate() const {
   expects(out.dtype == a.dtype || accumulates(out, a),
           "matmul: out has the dtype of a, or its sum's");
   expects(!bias || bias.has_shape(1, out.columns), "matmul: bias is (1, columns)");
+  expects(!bias || out.dtype == a.dtype, "matmul: a bias is added to an out of its dtype");
 }
 Cost Matmul::cost() const {
   return {.flops = 2.0 * elements(out) * static_cast<double>(inner()),

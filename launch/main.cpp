@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/backend.h"
 #include "launch/commands/commands.h"
 #include "launch/version.h"
 
@@ -75,6 +76,7 @@ int run(int count, char** values) {
 }  // namespace
 
 int main(int count, char** values) {
+  trireme::kernels::prepare_cuda();
   try {
     return run(count, values);
   } catch (...) {

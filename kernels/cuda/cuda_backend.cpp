@@ -1,4 +1,5 @@
 #include <cstdint>
+#include <cstdio>
 #include <limits>
 #include <type_traits>
 
@@ -38,11 +39,16 @@ void keep_scratch_memory(int device) {
   check(cudaMemPoolSetAttribute(pool, cudaMemPoolReuseAllowInternalDependencies, &no));
 }
 
+// Before anything is made that belongs to the device of the calling thread, cuBLASLt's handle too.
+int chosen(int device) {
+  check(cudaSetDevice(device));
+  return device;
+}
+
 // One GPU. Correct before fast: held to the CPU backend by the tests with the label gpu.
 class CudaBackend final : public Backend {
  public:
-  explicit CudaBackend(int device) : device_(device) {
-    check(cudaSetDevice(device));
+  explicit CudaBackend(int device) : device_(chosen(device)) {
     check(cudaGetDeviceProperties(&properties_, device));
     keep_scratch_memory(device);
   }
@@ -79,6 +85,7 @@ class CudaBackend final : public Backend {
 
   std::shared_ptr<Hold> hold(Stream& stream) override { return cuda(stream).hold(); }
   void* native_stream(Stream& stream) override { return native(stream); }
+  bool first_use_waits() const override { return true; }
 
   MemoryUse memory() const override { return pool_.use(); }
   std::int64_t memory_capacity() const override {
@@ -125,6 +132,16 @@ extern "C" trireme::kernels::Backend* trireme_make_cuda_backend(int device) {
 extern "C" int trireme_count_cuda_devices() {
   int count = 0;
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+// Why there are none, such as a driver that is older than CUDA; nothing if there are some.
+extern "C" void trireme_cuda_problem(char* text, int size) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  const char* problem = status != cudaSuccess ? cudaGetErrorString(status)
+                        : count == 0          ? "the driver has no device"
+                                              : "";
+  std::snprintf(text, static_cast<std::size_t>(size), "%s", problem);
 }
 
 extern "C" void trireme_identify_cuda_device(int device, char* text, int size) {

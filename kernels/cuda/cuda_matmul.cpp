@@ -10,6 +10,8 @@ namespace trireme::kernels {
 namespace {
 
 constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;  // what NVIDIA advises for Hopper
+constexpr std::size_t kBiasBytes = std::size_t{1} << 20;        // behind it: a bias that was moved
+constexpr std::uint32_t kBiasAlignment = 16;
 
 cudaDataType_t type_of(Dtype dtype) {
   switch (dtype) {
@@ -60,6 +62,8 @@ Description describe(const Matmul& op) {
   if (op.bias) {
     set(description, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
     set(description, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(op.bias.dtype));
+    // What is chosen depends on how it is aligned.
+    set(description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, op.bias.data);
   }
   return description;
 }
@@ -118,7 +122,7 @@ CudaMatmul::Kind CudaMatmul::kind_of(const Matmul& op) {
           .out = operand_of(op.out),
           .transpose_a = op.transpose_a,
           .transpose_b = op.transpose_b,
-          .has_bias = static_cast<bool>(op.bias)};
+          .bias_alignment = op.bias ? alignment_of(op.bias) : 0};
 }
 
 CudaMatmul::Plan& CudaMatmul::plan_for(const Matmul& op) {
@@ -140,15 +144,30 @@ CudaMatmul::Plan& CudaMatmul::plan_for(const Matmul& op) {
   return *plan;
 }
 
-void* CudaMatmul::workspace_of(cudaStream_t stream) {
-  void*& workspace = workspaces_[stream];
-  if (!workspace) check(cudaMalloc(&workspace, kWorkspaceBytes));
+std::byte* CudaMatmul::workspace_of(cudaStream_t stream) {
+  std::byte*& workspace = workspaces_[stream];
+  if (!workspace) {
+    void* made = nullptr;
+    check(cudaMalloc(&made, kWorkspaceBytes + kBiasBytes));
+    workspace = static_cast<std::byte*>(made);
+  }
   return workspace;
 }
 
 void CudaMatmul::launch(cudaStream_t stream, const Matmul& op) {
   if (op.out.size() == 0) return;
   const std::lock_guard lock(mutex_);
+  if (!op.bias || alignment_of(op.bias) >= kBiasAlignment) return launch_aligned(stream, op);
+  // Parameters follow each other without gaps; cuBLASLt reads a bias in packs.
+  expects(op.bias.bytes() <= kBiasBytes, "matmul on CUDA: an unaligned bias of at most 1 MiB");
+  Matmul moved = op;
+  moved.bias.data = workspace_of(stream) + kWorkspaceBytes;
+  check(cudaMemcpyAsync(moved.bias.data, op.bias.data, op.bias.bytes(), cudaMemcpyDeviceToDevice,
+                        stream));
+  launch_aligned(stream, moved);
+}
+
+void CudaMatmul::launch_aligned(cudaStream_t stream, const Matmul& op) {
   Plan& plan = plan_for(op);
   if (op.bias) set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, op.bias.data);
   const float one = 1, keep = op.accumulate ? 1.0f : 0.0f;

@@ -3,6 +3,7 @@
 #include <cublasLt.h>
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -35,7 +36,8 @@ class CudaMatmul {
   };
   struct Kind {
     Operand a, b, out;
-    bool transpose_a = false, transpose_b = false, has_bias = false;
+    bool transpose_a = false, transpose_b = false;
+    std::uint32_t bias_alignment = 0;  // bytes; 0 without one
 
     auto operator<=>(const Kind&) const = default;
   };
@@ -44,12 +46,13 @@ class CudaMatmul {
   static Operand operand_of(const View& view);
   static Kind kind_of(const Matmul& op);
   Plan& plan_for(const Matmul& op);
-  void* workspace_of(cudaStream_t stream);
+  std::byte* workspace_of(cudaStream_t stream);
+  void launch_aligned(cudaStream_t stream, const Matmul& op);
 
   cublasLtHandle_t handle_ = nullptr;
   std::mutex mutex_;
   std::map<Kind, std::unique_ptr<Plan>> plans_;
-  std::map<cudaStream_t, void*> workspaces_;
+  std::map<cudaStream_t, std::byte*> workspaces_;
 };
 
 }  // namespace trireme::kernels

@@ -12,7 +12,8 @@ namespace {
 class CudaEvent final : public Event {
  public:
   CudaEvent(int device, cudaStream_t stream) : device_(device) {
-    check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming));
+    // A thread that waits sleeps: there are more of them than a node has cores to spare.
+    check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming | cudaEventBlockingSync));
     check(cudaEventRecord(event_, stream));
   }
   ~CudaEvent() override { cudaEventDestroy(event_); }  // nowhere to report from here
@@ -82,6 +83,7 @@ class CudaStream::GateHold final : public Hold {
 CudaStream::CudaStream(int device) : device_(device) {
   check(cudaSetDevice(device));
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  gate_ = std::make_shared<Gate>();
 }
 
 CudaStream::~CudaStream() {
@@ -109,7 +111,6 @@ void CudaStream::synchronize() {
 
 std::shared_ptr<Hold> CudaStream::hold() {
   check(cudaSetDevice(device_));
-  if (!gate_) gate_ = std::make_shared<Gate>();
   const std::uint32_t number = gate_->next();
   wait_until_at_least(stream_, gate_->address(), number);
   return std::make_shared<GateHold>(gate_, failure_, number);

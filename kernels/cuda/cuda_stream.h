@@ -52,7 +52,7 @@ class CudaStream final : public Stream {
   int device_;
   cudaStream_t stream_ = nullptr;
   std::shared_ptr<Failure> failure_ = std::make_shared<Failure>();
-  std::shared_ptr<Gate> gate_;  // made for the first hold
+  std::shared_ptr<Gate> gate_;
 };
 
 // Streams of the CUDA backend are CudaStreams; anything else is a caller's mistake.

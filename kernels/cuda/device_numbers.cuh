@@ -81,9 +81,9 @@ void each_element(cudaStream_t stream, Shape shape, const Body& body) {
   check(cudaGetLastError());
 }
 
-// Neighbors in a row, read and written at once.
+// Neighbors in a row, read and written at once, or 16 bytes at a time.
 template <class T, int n>
-struct alignas(sizeof(T) * n) Pack {
+struct alignas(sizeof(T) * n < 16 ? sizeof(T) * n : 16) Pack {
   T values[n];
 };
 template <int n>
@@ -107,18 +107,34 @@ __device__ void write(T* to, const Numbers<n>& numbers) {
   *reinterpret_cast<Pack<T, n>*>(to) = pack;
 }
 
-// One thread per 16 bytes of each of `views`, which have the same shape and type T, where their
-// columns and places allow it, otherwise one per element: body.template run<n>(row, column).
-template <class T, class Body>
-void each_pack(cudaStream_t stream, std::initializer_list<View> views, const Body& body) {
+// What a number is once it has been stored.
+template <class T>
+__device__ float rounded(float value) {
+  T stored;
+  store(stored, value);
+  return load(stored);
+}
+
+// Whether these, of type T and with as many columns each, can be read 16 bytes at a time. Those
+// that do not exist do not matter.
+template <class T>
+bool in_packs(std::initializer_list<View> views) {
   constexpr int kWide = 16 / static_cast<int>(sizeof(T));
-  const Shape shape = views.begin()->shape();
-  bool fits = shape.columns % kWide == 0;
+  bool fits = views.begin()->columns % kWide == 0;
   for (const View& view : views) {
+    if (!view) continue;
     fits =
         fits && view.stride % kWide == 0 && reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0;
   }
-  if (fits) {
+  return fits;
+}
+
+// One thread per 16 bytes of numbers of type T if they come `in_packs`, otherwise one per element:
+// body.template run<n>(row, column).
+template <class T, class Body>
+void each_pack_of(cudaStream_t stream, Shape shape, bool in_packs, const Body& body) {
+  constexpr int kWide = 16 / static_cast<int>(sizeof(T));
+  if (in_packs) {
     each_element(
         stream, {shape.rows, shape.columns / kWide},
         [=] __device__(std::int64_t r, std::int64_t c) { body.template run<kWide>(r, c * kWide); });
@@ -126,6 +142,12 @@ void each_pack(cudaStream_t stream, std::initializer_list<View> views, const Bod
     each_element(stream, shape,
                  [=] __device__(std::int64_t r, std::int64_t c) { body.template run<1>(r, c); });
   }
+}
+
+// The same for `views`, which have the same shape and type T.
+template <class T, class Body>
+void each_pack(cudaStream_t stream, std::initializer_list<View> views, const Body& body) {
+  each_pack_of<T>(stream, views.begin()->shape(), in_packs<T>(views), body);
 }
 
 // A block's threads share the elements of a row, 16 bytes at a time where it can be:

@@ -10,11 +10,21 @@ constexpr float kCubic = 0.044715f;
 __device__ float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
 template <class T>
+struct Constant {
+  Rows<T> out;
+  float value;
+
+  template <int n>
+  __device__ void run(std::int64_t r, std::int64_t c) const {
+    Numbers<n> numbers;
+    for (int i = 0; i < n; ++i) numbers[i] = value;
+    write<n>(out[r] + c, numbers);
+  }
+};
+
+template <class T>
 void fill(cudaStream_t stream, const Fill& op) {
-  const auto out = rows_of<T>(op.out);
-  const auto value = static_cast<float>(op.value);
-  each_element(stream, op.out.shape(),
-               [=] __device__(std::int64_t r, std::int64_t c) { store(out[r][c], value); });
+  each_pack<T>(stream, {op.out}, Constant<T>{rows_of<T>(op.out), static_cast<float>(op.value)});
 }
 
 template <class To, class From>
@@ -107,21 +117,44 @@ struct CurveGradient {
   }
 };
 
+// Turns numbers of the first half of a head, and those as far into the second half.
+template <class T>
+struct Turn {
+  Rows<T> x;
+  Rows<float> cos, sin;
+  unsigned half, sequence;
+  float direction;
+
+  template <int n>
+  __device__ void run(std::int64_t r, std::int64_t c) const {
+    const unsigned i = static_cast<unsigned>(c) % half;
+    const std::int64_t token = static_cast<unsigned>(r) % sequence;
+    T* head = x[r] + (c - i) * 2;
+    auto a = read<n>(head + i), b = read<n>(head + half + i);
+    const auto cosine = read<n>(cos[token] + i), sine = read<n>(sin[token] + i);
+    for (int k = 0; k < n; ++k) {
+      const float s = direction * sine[k], first = a[k];
+      a[k] = first * cosine[k] - b[k] * s;
+      b[k] = b[k] * cosine[k] + first * s;
+    }
+    write<n>(head + i, a);
+    write<n>(head + half + i, b);
+  }
+};
+
 template <class T>
 void rope(cudaStream_t stream, const Rope& op) {
-  const auto x = rows_of<T>(op.x);
-  const auto cos = rows_of<float>(op.cos), sin = rows_of<float>(op.sin);
-  const std::int64_t half = op.head_dim / 2, sequence = op.sequence;
-  const float direction = op.inverse ? -1.0f : 1.0f;
-  each_element(stream, {op.x.rows, op.x.columns / 2},
-               [=] __device__(std::int64_t r, std::int64_t pair) {
-                 const std::int64_t i = pair % half;
-                 T* head = x[r] + pair / half * 2 * half;
-                 const float a = load(head[i]), b = load(head[i + half]);
-                 const float c = cos[r % sequence][i], s = direction * sin[r % sequence][i];
-                 store(head[i], a * c - b * s);
-                 store(head[i + half], b * c + a * s);
-               });
+  // As many columns as there are pairs.
+  View pairs = op.x, cos = op.cos, sin = op.sin;
+  for (View* view : {&pairs, &cos, &sin}) view->columns = op.head_dim / 2;
+  const Turn<T> turn{rows_of<T>(op.x),
+                     rows_of<float>(op.cos),
+                     rows_of<float>(op.sin),
+                     static_cast<unsigned>(op.head_dim / 2),
+                     static_cast<unsigned>(op.sequence),
+                     op.inverse ? -1.0f : 1.0f};
+  each_pack_of<T>(stream, {op.x.rows, op.x.columns / 2},
+                  in_packs<T>({pairs}) && in_packs<T>({cos, sin}), turn);
 }
 
 }  // namespace

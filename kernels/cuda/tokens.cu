@@ -125,7 +125,8 @@ __global__ void measure_rows(Rows<T> logits, Targets targets, float* maximum, fl
   });
   const float own = highest;
   highest = block_maximum(highest);
-  sum = block_sum(sum > 0 ? sum * expf(own - highest) : 0.0f);
+  // Nothing was added to a sum of zero; one that is not a number stays so.
+  sum = block_sum(sum == 0 ? 0.0f : sum * expf(own - highest));
   if (threadIdx.x == 0) {
     const std::int64_t column = targets.column(t);
     maximum[t] = highest;

@@ -30,6 +30,14 @@ struct Message {
   kernels::View data;
 };
 
+// How a group differs from the one it is split from, if it does.
+struct GroupOptions {
+  std::optional<std::chrono::milliseconds> timeout = {};
+  // It only exchanges messages: few of a device's multiprocessors carry them, and the others go on
+  // computing while a message is waited for.
+  bool only_messages = false;
+};
+
 // A group of ranks that act together. Every rank of the group makes the same calls in the same
 // order. Operations are work on a stream like any other: they start after what was enqueued before
 // them and are done when the stream has passed them, so a stream of their own runs them
@@ -52,10 +60,10 @@ class Communicator {
   virtual const std::string& name() const = 0;
 
   // Collective, and done on return. Ranks with the same `color` form a new group, in their order
-  // here. It waits for a peer as long as this one does, if nothing else is said.
+  // here.
   std::unique_ptr<Communicator> split(int color, std::string name,
-                                      std::optional<std::chrono::milliseconds> timeout = {}) {
-    return split_off(color, std::move(name), timeout);
+                                      const GroupOptions& options = {}) {
+    return split_off(color, std::move(name), options);
   }
 
   virtual void broadcast(kernels::Stream&, kernels::View data, int root) = 0;
@@ -84,8 +92,8 @@ class Communicator {
   void receive(kernels::Stream& stream, kernels::View data, int from);
 
  protected:
-  virtual std::unique_ptr<Communicator> split_off(
-      int color, std::string name, std::optional<std::chrono::milliseconds> timeout) = 0;
+  virtual std::unique_ptr<Communicator> split_off(int color, std::string name,
+                                                  const GroupOptions& options) = 0;
 };
 
 // All ranks of this MPI job. MPI must be up, with MPI_THREAD_MULTIPLE. Throws CommunicationError

@@ -114,14 +114,14 @@ class LocalCommunicator final : public Communicator {
   int size() const override { return size_; }
   const std::string& name() const override { return meeting_->name(); }
 
-  std::unique_ptr<Communicator> split_off(
-      int color, std::string name, std::optional<std::chrono::milliseconds> timeout) override {
+  std::unique_ptr<Communicator> split_off(int color, std::string name,
+                                          const GroupOptions& options) override {
     meeting_->colors[index()] = color;
     meeting_->arrive();
     const auto& colors = meeting_->colors;
     const auto size = static_cast<int>(std::ranges::count(colors, color));
     const auto rank = static_cast<int>(std::count(colors.begin(), colors.begin() + rank_, color));
-    auto group = meeting_->split_off(color, size, name, timeout);
+    auto group = meeting_->split_off(color, size, name, options.timeout);
     meeting_->arrive();
     if (rank_ == 0) meeting_->forget_split();
     meeting_->arrive();

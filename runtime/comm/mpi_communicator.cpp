@@ -70,12 +70,12 @@ class MpiCommunicator final : public Communicator {
   int size() const override { return size_; }
   const std::string& name() const override { return name_; }
 
-  std::unique_ptr<Communicator> split_off(
-      int color, std::string name, std::optional<std::chrono::milliseconds> timeout) override {
+  std::unique_ptr<Communicator> split_off(int color, std::string name,
+                                          const GroupOptions& group) override {
     MPI_Comm handle;
     check(MPI_Comm_split(group_.get(), color, rank_, &handle));
     CommunicatorOptions options = options_;
-    options.timeout = timeout.value_or(options.timeout);
+    options.timeout = group.timeout.value_or(options.timeout);
     return std::make_unique<MpiCommunicator>(Group(handle), std::move(name), options);
   }
 

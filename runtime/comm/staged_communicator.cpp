@@ -209,9 +209,9 @@ class StagedCommunicator final : public Communicator {
   }
 
  private:
-  std::unique_ptr<Communicator> split_off(
-      int color, std::string name, std::optional<std::chrono::milliseconds> timeout) override {
-    return std::make_unique<StagedCommunicator>(inner_->split(color, std::move(name), timeout),
+  std::unique_ptr<Communicator> split_off(int color, std::string name,
+                                          const GroupOptions& options) override {
+    return std::make_unique<StagedCommunicator>(inner_->split(color, std::move(name), options),
                                                 stage_);
   }
 

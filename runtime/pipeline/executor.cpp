@@ -60,9 +60,10 @@ void Executor::open_channels(Communicator& pipeline) {
     const schedules::Channel& channel = program_.channels[i];
     const bool sends = channel.source == rank_, receives = channel.destination == rank_;
     // Everybody takes part in making a group of two; the others are alone in theirs.
-    auto group = pipeline.split(sends || receives ? 0 : 1 + rank_,
-                                "pipeline " + std::to_string(channel.source) + " to " +
-                                    std::to_string(channel.destination));
+    auto group = pipeline.split(
+        sends || receives ? 0 : 1 + rank_,
+        "pipeline " + std::to_string(channel.source) + " to " + std::to_string(channel.destination),
+        {.only_messages = true});
     if (!sends && !receives) continue;
     End& end = ends_[static_cast<int>(i)];
     end.group = std::move(group);

@@ -1,6 +1,8 @@
 #include "runtime/train/data_parallel.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <span>
 #include <utility>
 
@@ -30,10 +32,6 @@ void append(std::vector<View>& views, View bucket, std::int64_t first, std::int6
   views.push_back(view);
 }
 
-Totals totals_of(const std::array<double, 3>& sums) {
-  return {.loss = sums[0], .squared_norm = sums[1], .stop = sums[2] > 0};
-}
-
 }  // namespace
 
 ParameterGroups make_parameter_groups(const Mesh& mesh, int key_value_heads, bool has_end) {
@@ -58,7 +56,8 @@ DataParallel::DataParallel(kernels::Backend& backend, Stream& compute, Parameter
       options_(options),
       communication_(backend.make_stream()),
       buckets_(static_cast<std::size_t>(buffers.buckets())),
-      totals_(backend.allocate(compute, {1, 3}, Dtype::f64, Category::workspace)) {
+      totals_(backend.allocate(compute, {1, 3}, Dtype::f64, Category::workspace)),
+      host_(backend.host_memory(totals_.view().bytes())) {
   const Communicator& data = *groups_.data;
   kernels::expects(buffers.options().owners == data.size(), "buffers padded for the group");
   for (int b = 0; b < buffers.buckets(); ++b) {
@@ -206,14 +205,14 @@ Totals DataParallel::reduce_stage_totals(View loss, bool stop) {
   // The computation first: if both failed, the communication failed because of it.
   compute_.synchronize();
   communication_->synchronize();
-  return totals_of(sums_);
+  return totals_on_host();
 }
 
 void DataParallel::begin_totals() { sum_totals(*groups_.stages); }
 
 Totals DataParallel::finish_totals() {
   communication_->synchronize();
-  return totals_of(sums_);
+  return totals_on_host();
 }
 
 double DataParallel::reduce_loss(View loss) {
@@ -229,7 +228,17 @@ double DataParallel::reduce_loss(View loss) {
 
 void DataParallel::sum_totals(Communicator& group) {
   if (group.size() > 1) group.all_reduce(*communication_, totals_);
-  backend_.download(*communication_, totals_, std::as_writable_bytes(std::span(sums_)));
+  backend_.download(*communication_, totals_, host_totals());
+}
+
+std::span<std::byte> DataParallel::host_totals() const {
+  return {host_.get(), totals_.view().bytes()};
+}
+
+Totals DataParallel::totals_on_host() const {
+  std::array<double, 3> sums;
+  std::memcpy(sums.data(), host_.get(), sizeof sums);
+  return {.loss = sums[0], .squared_norm = sums[1], .stop = sums[2] > 0};
 }
 
 void DataParallel::update(double learning_rate, double gradient_scale, std::int64_t step) {

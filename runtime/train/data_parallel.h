@@ -1,8 +1,9 @@
 #pragma once
 
-#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "optim/adamw.h"
@@ -132,6 +133,8 @@ class DataParallel {
   void reduce(Bucket& bucket);
   void gather(Bucket& bucket);
   void sum_totals(Communicator& group);
+  std::span<std::byte> host_totals() const;
+  Totals totals_on_host() const;
   std::vector<optim::Segment> segments(int bucket, std::int64_t first, std::int64_t count) const;
   bool sharded() const { return options_.zero_stage == 1 && groups_.data->size() > 1; }
 
@@ -142,8 +145,8 @@ class DataParallel {
   DataParallelOptions options_;
   std::unique_ptr<kernels::Stream> communication_;
   std::vector<Bucket> buckets_;
-  kernels::Tensor totals_;           // (1, 3) of f64: loss, squared norm, ranks that want to stop
-  std::array<double, 3> sums_ = {};  // these, on the host
+  kernels::Tensor totals_;             // (1, 3) of f64: loss, squared norm, ranks that want to stop
+  std::shared_ptr<std::byte[]> host_;  // these, on the host
 };
 
 }  // namespace trireme::runtime

@@ -1,5 +1,6 @@
 #include "runtime/train/model_passes.h"
 
+#include <algorithm>
 #include <span>
 
 #include "kernels/check.h"
@@ -12,28 +13,34 @@ using kernels::Stream;
 using kernels::Tensor;
 using kernels::View;
 
-LoadedBatches::LoadedBatches(kernels::Backend& backend, Stream& stream, std::vector<HostBatch> host,
-                             double gradient_scale)
-    : backend_(backend), stream_(stream), gradient_scale_(gradient_scale), host_(std::move(host)) {
-  const auto upload = [&](const std::vector<std::int32_t>& ids) {
-    if (ids.empty()) return Tensor();
-    Tensor tensor = backend.allocate(stream, {static_cast<std::int64_t>(ids.size()), 1}, Dtype::i32,
-                                     Category::activations);
-    backend.upload(stream, std::as_bytes(std::span(ids)), tensor);
-    return tensor;
-  };
-  for (const HostBatch& batch : host_) {
-    micro_batches_.push_back({upload(batch.tokens), upload(batch.targets)});
+LoadedBatches::LoadedBatches(kernels::Backend& backend, Stream& stream, HostPool& pool,
+                             const std::vector<HostBatch>& batches, double gradient_scale)
+    : backend_(backend),
+      stream_(stream),
+      gradient_scale_(gradient_scale),
+      count_(static_cast<int>(batches.size())) {
+  if (!batches.empty()) tokens_ = static_cast<std::int64_t>(batches.front().tokens.size());
+  if (tokens_ > 0) {
+    ids_ = backend.allocate(stream, {2 * tokens_ * count_, 1}, Dtype::i32, Category::activations);
+    host_ = pool.take(ids_.view().bytes());
+    std::byte* next = host_.get();
+    for (const HostBatch& batch : batches) {
+      for (const auto* ids : {&batch.tokens, &batch.targets}) {
+        next = std::ranges::copy(std::as_bytes(std::span(*ids)), next).out;
+      }
+    }
+    backend.upload(stream, {host_.get(), ids_.view().bytes()}, ids_);
   }
-  losses_ = backend.allocate(stream, {static_cast<std::int64_t>(host_.size()), 1}, Dtype::f64,
-                             Category::workspace);
+  losses_ = backend.allocate(stream, {count_, 1}, Dtype::f64, Category::workspace);
   backend.run(stream, kernels::Fill{.out = losses_, .value = 0});
 }
 
 MicroBatch LoadedBatches::micro_batch(int i) const {
-  const Loaded& loaded = micro_batches_.at(static_cast<std::size_t>(i));
-  return {.tokens = loaded.tokens,
-          .target = {.tokens = loaded.targets,
+  const auto ids = [&](int part) {
+    return tokens_ > 0 ? ids_.view().row_range((2 * i + part) * tokens_, tokens_) : View();
+  };
+  return {.tokens = ids(0),
+          .target = {.tokens = ids(1),
                      .loss = losses_.view().row_range(i, 1),
                      .gradient_scale = gradient_scale_}};
 }

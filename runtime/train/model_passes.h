@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <map>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -8,32 +11,32 @@
 #include "runtime/pipeline/passes.h"
 #include "runtime/train/batches.h"
 #include "runtime/train/data_parallel.h"
+#include "runtime/train/host_pool.h"
 
 namespace trireme::runtime {
 
 // One step's micro-batches on the device, where a stage of this rank reads tokens or targets.
 class LoadedBatches {
  public:
-  // `gradient_scale` multiplies every loss before it is differentiated. Samples may be empty.
-  LoadedBatches(kernels::Backend& backend, kernels::Stream& stream, std::vector<HostBatch> host,
-                double gradient_scale);
+  // `gradient_scale` multiplies every loss before it is differentiated. Samples may be empty. Goes
+  // when the stream has passed what was enqueued here.
+  LoadedBatches(kernels::Backend& backend, kernels::Stream& stream, HostPool& pool,
+                const std::vector<HostBatch>& batches, double gradient_scale);
 
-  int count() const { return static_cast<int>(micro_batches_.size()); }
+  int count() const { return count_; }
   MicroBatch micro_batch(int i) const;
 
   // The sum of the losses of the micro-batches, added to `total`, (1, 1) of f64.
   void add_losses(kernels::View total) const;
 
  private:
-  struct Loaded {
-    kernels::Tensor tokens, targets;
-  };
-
   kernels::Backend& backend_;
   kernels::Stream& stream_;
   double gradient_scale_;
-  std::vector<HostBatch> host_;
-  std::vector<Loaded> micro_batches_;
+  int count_;
+  std::int64_t tokens_ = 0;  // of a micro-batch
+  std::shared_ptr<std::byte[]> host_;
+  kernels::Tensor ids_;     // (2 * tokens * micro-batches, 1): of each, its tokens and its targets
   kernels::Tensor losses_;  // (micro-batches, 1) of f64
 };
 

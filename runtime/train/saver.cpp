@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "checkpoints/error.h"
+#include "kernels/log.h"
 #include "runtime/comm/texts.h"
 
 namespace trireme::runtime {
@@ -87,9 +88,13 @@ std::span<std::byte> Saver::buffer(std::size_t number) {
 }
 
 // The system gives memory when it is first touched, a page at a time: not while training waits.
+// Where it gives none, the first save asks again, and fails as a save does.
 void Saver::prepare() {
-  const std::span<std::byte> first = buffer(0);
-  std::ranges::fill(first, std::byte{0});
+  try {
+    std::ranges::fill(buffer(0), std::byte{0});
+  } catch (const std::exception& error) {
+    kernels::log().warn("no memory yet for a copy of the state to save: {}", error.what());
+  }
   const std::lock_guard lock(mutex_);
   taken_[0] = false;
   changed_.notify_all();

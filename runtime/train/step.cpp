@@ -42,14 +42,15 @@ auto timed(double& seconds, const auto& work) {
 TrainingStep::TrainingStep(Parts parts, TrainingStepOptions options)
     : parts_(parts),
       options_(options),
+      host_(parts.backend),
       loss_(parts.backend.allocate(parts.compute, {1, 1}, Dtype::f64, Category::workspace)) {}
 
-TrainingStep::Started::Started(const Parts& parts, const Batches& from, std::int64_t first,
-                               double scale)
+TrainingStep::Started::Started(const Parts& parts, HostPool& host, const Batches& from,
+                               std::int64_t first, double scale)
     : batches(from),
       first_sample(first),
       loss_scale(scale),
-      loaded(parts.backend, parts.compute,
+      loaded(parts.backend, parts.compute, host,
              timed(data_seconds, [&] { return read_all(parts.model, from, first); }),
              scale / target_count(from)),
       passes(parts.compute, parts.model, parts.data_parallel, loaded) {}
@@ -57,7 +58,7 @@ TrainingStep::Started::Started(const Parts& parts, const Batches& from, std::int
 void TrainingStep::start(const Batches& batches, std::int64_t first_sample) {
   optim::LossScale scale = options_.loss_scale;
   if (last_) scale.update(/*overflowed=*/false);
-  started_ = std::make_unique<Started>(parts_, batches, first_sample, scale.value());
+  started_ = std::make_unique<Started>(parts_, host_, batches, first_sample, scale.value());
   if (!last_) return;
   parts_.training.begin(started_->passes);
   started_->begun = true;
@@ -108,8 +109,8 @@ StepResult TrainingStep::settle() {
     const Batches& batches = started_->batches;
     const std::int64_t first_sample = started_->first_sample;
     abandon();
-    started_ =
-        std::make_unique<Started>(parts_, batches, first_sample, options_.loss_scale.value());
+    started_ = std::make_unique<Started>(parts_, host_, batches, first_sample,
+                                         options_.loss_scale.value());
   }
   return result;
 }
@@ -140,7 +141,7 @@ void TrainingStep::update(const Last& last, double clip) {
 }
 
 double TrainingStep::evaluate(const Batches& batches, std::int64_t first_sample) {
-  const LoadedBatches loaded(parts_.backend, parts_.compute,
+  const LoadedBatches loaded(parts_.backend, parts_.compute, host_,
                              read_all(parts_.model, batches, first_sample), 1);
   EvaluationPasses passes(parts_.compute, parts_.model, parts_.data_parallel, loaded);
   parts_.evaluation.run(passes);

@@ -76,7 +76,8 @@ class TrainingStep {
 
  private:
   struct Started {
-    Started(const Parts& parts, const Batches& from, std::int64_t first, double scale);
+    Started(const Parts& parts, HostPool& host, const Batches& from, std::int64_t first,
+            double scale);
 
     const Batches& batches;
     std::int64_t first_sample;
@@ -105,6 +106,7 @@ class TrainingStep {
 
   Parts parts_;
   TrainingStepOptions options_;
+  HostPool host_;
   kernels::Tensor loss_;
   std::unique_ptr<Started> started_;
   std::optional<Last> last_;

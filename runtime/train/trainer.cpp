@@ -16,6 +16,9 @@ Trainer::Trainer(kernels::Backend& backend, Communicator& world, const data::Sam
       compute_(backend.make_stream()),
       train_(train, split()) {
   build(own_stages());
+  if (backend.first_use_waits()) {
+    warm_up(backend, *compute_, *model_, own_stages(), pass_shape());
+  }
   if (validation) validation_.emplace(*validation, split());
 }
 
@@ -60,10 +63,8 @@ void Trainer::build(std::map<int, models::LayerRange> stages) {
       data_parallel);
   data_parallel_->initialize(options_.seed);
   state_ = std::make_unique<RankState>(backend_, *compute_, *buffers_, *data_parallel_);
-  const std::int64_t tokens = options_.micro_batch * options_.sequence_length;
-  const Executor::MessageFormat message{
-      .shape = {model_->ranks().local_tokens(tokens), options_.model.hidden_size},
-      .dtype = options_.compute};
+  const PassShape passes = pass_shape();
+  const Executor::MessageFormat message{.shape = passes.activation, .dtype = passes.dtype};
   training_ = std::make_unique<Executor>(backend_, *compute_, schedules::lower(options_.schedule),
                                          pipeline, message);
   evaluation_ = std::make_unique<Executor>(
@@ -79,6 +80,13 @@ void Trainer::build(std::map<int, models::LayerRange> stages) {
       TrainingStepOptions{.clip_norm = options_.clip_norm,
                           .loss_scale = options_.loss_scale,
                           .post_validation = options_.post_validation});
+}
+
+PassShape Trainer::pass_shape() const {
+  const std::int64_t tokens = options_.micro_batch * options_.sequence_length;
+  return {.tokens = tokens,
+          .activation = {model_->ranks().local_tokens(tokens), options_.model.hidden_size},
+          .dtype = options_.compute};
 }
 
 void Trainer::go_on(const checkpoints::Progress& progress) {

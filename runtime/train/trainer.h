@@ -15,6 +15,7 @@
 #include "runtime/train/pass_costs.h"
 #include "runtime/train/rank_state.h"
 #include "runtime/train/step.h"
+#include "runtime/train/warm_up.h"
 
 namespace trireme::runtime {
 
@@ -94,6 +95,7 @@ class Trainer {
 
  private:
   BatchSplit split() const;
+  PassShape pass_shape() const;
   std::map<int, models::LayerRange> own_stages() const;
   void build(std::map<int, models::LayerRange> stages);
   Outcome run_steps(const TrainerObserver& observer, const std::atomic<bool>& stop);

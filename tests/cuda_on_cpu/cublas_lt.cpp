@@ -158,7 +158,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                         .c_layout = *c_layout,
                         .d = d,
                         .d_layout = *d_layout};
-  if (!product.fits()) return CUBLAS_STATUS_NOT_SUPPORTED;
+  const bool is_aligned = reinterpret_cast<std::uintptr_t>(description->bias) % 16 == 0;
+  if (!product.fits() || !is_aligned) return CUBLAS_STATUS_NOT_SUPPORTED;
   stream->queue.enqueue([product] { product.run(); });
   return CUBLAS_STATUS_SUCCESS;
 }

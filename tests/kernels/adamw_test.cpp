@@ -9,9 +9,12 @@ using test::Device;
 using test::relative_error;
 using Values = std::vector<double>;
 
-TEST(AdamW, FollowsItsDefinitionAndRoundsTheParameter) {
+// So many elements, which a device may be able to take several at a time.
+class AdamWTest : public testing::TestWithParam<std::int64_t> {};
+
+TEST_P(AdamWTest, FollowsItsDefinitionAndRoundsTheParameter) {
   Device device;
-  const std::int64_t n = 10001;
+  const std::int64_t n = GetParam();
   const Tensor master = device.random({1, n}, Dtype::f32, 1),
                gradient = device.random({1, n}, Dtype::f32, 2);
   const Tensor m = device.filled({1, n}, Dtype::f32, 0), v = device.filled({1, n}, Dtype::f32, 0);
@@ -46,6 +49,8 @@ TEST(AdamW, FollowsItsDefinitionAndRoundsTheParameter) {
               static_cast<double>(static_cast<float>(Bf16(static_cast<float>(exact[i])))));
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Elements, AdamWTest, testing::Values(10000, 10001));
 
 }  // namespace
 }  // namespace trireme::kernels

@@ -20,7 +20,8 @@ TEST_P(OperationTest, Matmul) {
       for (const bool accumulate : {false, true}) {
         const Tensor a = transpose_a ? random(inner, rows, 1) : random(rows, inner, 1);
         const Tensor b = transpose_b ? random(columns, inner, 2) : random(inner, columns, 2);
-        const Tensor bias = random(1, columns, 3);
+        const Tensor biases = random(1, columns + 3, 3);  // one among others, aligned to nothing
+        const View bias = biases.view().column_range(3, columns);
         const Tensor out =
             accumulate ? random(rows, columns, 4) : device.filled({rows, columns}, GetParam(), NAN);
         const Values x = device.values(a), y = device.values(b), z = device.values(bias);
@@ -146,28 +147,35 @@ TEST_P(OperationTest, SwiGluAndGelu) {
 }
 
 TEST_P(OperationTest, RopeTurnsPairsAndBack) {
-  const Tensor x = random(10, 24, 1);
-  const Values before = device.values(x), angles = Device::random_values(5 * 4, 2);
-  Values cosines, sines, expected(before);
-  for (const double angle : angles) {
-    cosines.push_back(std::cos(angle));
-    sines.push_back(std::sin(angle));
-  }
-  for (std::size_t t = 0; t < 10; ++t) {
-    for (std::size_t head = 0; head < 3; ++head) {
-      for (std::size_t i = 0; i < 4; ++i) {
-        const std::size_t a = t * 24 + head * 8 + i, b = a + 4, angle = t % 5 * 4 + i;
-        expected[a] = before[a] * cosines[angle] - before[b] * sines[angle];
-        expected[b] = before[b] * cosines[angle] + before[a] * sines[angle];
+  for (const std::int64_t half : {3, 4, 8}) {
+    const std::int64_t columns = 3 * 2 * half;
+    const Tensor x = random(10, columns, 1);
+    const Values before = device.values(x), angles = Device::random_values(5 * half, 2);
+    Values cosines, sines, expected(before);
+    for (const double angle : angles) {
+      cosines.push_back(std::cos(angle));
+      sines.push_back(std::sin(angle));
+    }
+    for (std::int64_t t = 0; t < 10; ++t) {
+      for (std::int64_t head = 0; head < 3; ++head) {
+        for (std::int64_t i = 0; i < half; ++i) {
+          const auto a = static_cast<std::size_t>(t * columns + head * 2 * half + i),
+                     b = a + static_cast<std::size_t>(half),
+                     angle = static_cast<std::size_t>(t % 5 * half + i);
+          expected[a] = before[a] * cosines[angle] - before[b] * sines[angle];
+          expected[b] = before[b] * cosines[angle] + before[a] * sines[angle];
+        }
       }
     }
+    const Tensor cos = device.tensor({5, half}, accumulator_of(GetParam()), cosines);
+    const Tensor sin = device.tensor({5, half}, accumulator_of(GetParam()), sines);
+    Rope turn{.x = x, .cos = cos, .sin = sin, .sequence = 5, .head_dim = 2 * half};
+    device.run(turn);
+    expect_near(x, expected);
+    turn.inverse = true;
+    device.run(turn);
+    expect_near(x, before);
   }
-  const Tensor cos = device.tensor({5, 4}, accumulator_of(GetParam()), cosines);
-  const Tensor sin = device.tensor({5, 4}, accumulator_of(GetParam()), sines);
-  device.run(Rope{.x = x, .cos = cos, .sin = sin, .sequence = 5, .head_dim = 8});
-  expect_near(x, expected);
-  device.run(Rope{.x = x, .cos = cos, .sin = sin, .sequence = 5, .head_dim = 8, .inverse = true});
-  expect_near(x, before);
 }
 
 TEST_P(OperationTest, EmbeddingAddsPositionsAndItsBackwardSumsRepeats) {
@@ -243,6 +251,28 @@ TEST_P(OperationTest, CrossEntropyOfTargetsAndOfNone) {
                           .gradient_scale = 0.1});
   EXPECT_NEAR(device.values(sum)[0], expected.loss + 0.25, tolerance() * expected.loss);
   expect_near(logits, expected.gradient);
+}
+
+TEST_P(OperationTest, CrossEntropyOfWhatIsNotANumberIsNotANumber) {
+  const Tensor logits = random(2, 40, 1);
+  device.assign(logits.view().row_range(0, 1).column_range(17, 1), {NAN});
+  const Tensor ids = device.ids({3, 3}), sum = device.filled({1, 1}, Dtype::f64, 0);
+  const Tensor maximum = accumulator(2, 1), sum_exp = accumulator(2, 1), own = accumulator(2, 1);
+  device.run(CrossEntropyStatistics{.logits = logits,
+                                    .targets = ids,
+                                    .maximum = maximum,
+                                    .sum_exp = sum_exp,
+                                    .target_logit = own});
+  device.run(CrossEntropy{.logits = logits,
+                          .targets = ids,
+                          .maximum = maximum,
+                          .sum_exp = sum_exp,
+                          .target_logit = own,
+                          .loss = sum,
+                          .gradient_scale = 1});
+  EXPECT_TRUE(std::isnan(device.values(sum)[0]));
+  EXPECT_TRUE(std::isnan(device.values(logits)[0]));
+  EXPECT_FALSE(std::isnan(device.values(logits)[40]));
 }
 
 // Three ranks with a share of the vocabulary each, one after the other.

@@ -48,7 +48,7 @@ TEST(LocalWorld, FailsWithATimeoutWhenAPeerIsLate) {
 
 TEST(LocalWorld, WaitsInAGroupAsLongAsThatGroupWasTold) {
   test::on_ranks(2, [](Communicator& patient) {
-    const auto group = patient.split(0, "impatient", std::chrono::milliseconds(50));
+    const auto group = patient.split(0, "impatient", {.timeout = std::chrono::milliseconds(50)});
     if (patient.rank() == 1) return;
     test::Device device;
     const auto data = device.filled({1, 1}, kernels::Dtype::f32, 1);

@@ -36,7 +36,7 @@ TEST_F(MpiWorldTest, Splits) { holds(test::split_forms_groups_in_rank_order); }
 
 TEST_F(MpiWorldTest, FailsWithATimeoutWhenAPeerIsLate) {
   const auto patient = make_mpi_world({.timeout = std::chrono::seconds(30)});
-  const auto world = patient->split(0, "impatient", std::chrono::milliseconds(100));
+  const auto world = patient->split(0, "impatient", {.timeout = std::chrono::milliseconds(100)});
   if (world->size() == 1) return;  // alone there is nobody to be late
   test::Device device;
   const auto data = device.filled({1, 1}, kernels::Dtype::f32, 1);

@@ -14,6 +14,7 @@ std::vector<Dtype> backend_dtypes() { return {Dtype::f32, Dtype::bf16, Dtype::f1
 
 int main(int argc, char** argv) {
   constexpr int kSkipped = 77;  // SKIP_RETURN_CODE in tests/CMakeLists.txt
+  trireme::kernels::prepare_cuda();
   if (trireme::kernels::cuda_devices() == 0) {
     std::puts("skipped: no CUDA device with a driver that answers");
     return kSkipped;

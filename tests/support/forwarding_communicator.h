@@ -41,9 +41,9 @@ class ForwardingCommunicator : public runtime::Communicator {
   }
 
  private:
-  std::unique_ptr<runtime::Communicator> split_off(
-      int color, std::string name, std::optional<std::chrono::milliseconds> timeout) override {
-    return wrap(inner_.split(color, std::move(name), timeout));
+  std::unique_ptr<runtime::Communicator> split_off(int color, std::string name,
+                                                   const runtime::GroupOptions& options) override {
+    return wrap(inner_.split(color, std::move(name), options));
   }
   virtual std::unique_ptr<runtime::Communicator> wrap(
       std::unique_ptr<runtime::Communicator> group) = 0;

@@ -63,13 +63,21 @@ ncclUniqueId shared_id(Communicator& group) {
 class NcclCommunicator final : public Communicator {
  public:
   NcclCommunicator(std::unique_ptr<Communicator> inner, std::shared_ptr<Node> node,
-                   std::chrono::milliseconds timeout)
+                   std::chrono::milliseconds timeout, bool only_messages)
       : inner_(std::move(inner)), node_(std::move(node)), timeout_(timeout) {
     if (size() == 1) return;
-    group_ = std::make_shared<NcclGroup>(
-        shared_id(*inner_),
-        NcclGroup::Place{.rank = rank(), .size = size(), .name = name(), .timeout = timeout});
+    group_ = std::make_shared<NcclGroup>(shared_id(*inner_),
+                                         NcclGroup::Place{.rank = rank(),
+                                                          .size = size(),
+                                                          .name = name(),
+                                                          .timeout = timeout,
+                                                          .only_messages = only_messages});
+    node_->watch.join(group_);
     connect();
+  }
+  // Groups end in the order of the program, which is the same on all ranks.
+  ~NcclCommunicator() override {
+    if (group_) node_->watch.leave(group_);
   }
 
   int rank() const override { return inner_->rank(); }
@@ -145,10 +153,11 @@ class NcclCommunicator final : public Communicator {
   }
 
  private:
-  std::unique_ptr<Communicator> split_off(
-      int color, std::string name, std::optional<std::chrono::milliseconds> timeout) override {
-    return std::make_unique<NcclCommunicator>(inner_->split(color, std::move(name), timeout), node_,
-                                              timeout.value_or(timeout_));
+  std::unique_ptr<Communicator> split_off(int color, std::string name,
+                                          const GroupOptions& options) override {
+    return std::make_unique<NcclCommunicator>(inner_->split(color, std::move(name), options), node_,
+                                              options.timeout.value_or(timeout_),
+                                              options.only_messages);
   }
 
   template <class Calls>
@@ -204,6 +213,6 @@ extern "C" trireme::runtime::Communicator* trireme_make_nccl(
   // NCCL reads it when it is first used: connections of collectives, too, are made with the group.
   setenv("NCCL_RUNTIME_CONNECT", "0", 0);
   return std::make_unique<NcclCommunicator>(std::move(taken), std::make_shared<Node>(*device),
-                                            options->timeout)
+                                            options->timeout, false)
       .release();
 }

@@ -5,21 +5,23 @@
 #include <chrono>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace trireme::runtime {
 
 // One communicator of NCCL, which never blocks: what takes time is polled, with a timeout. Every
-// failure is a CommunicationError that names the group and loses it: what its kernels wait for is
-// given up, here and by whoever uses it next.
+// failure is a CommunicationError that names the group, and loses it: it cannot be used any more.
 class NcclGroup {
  public:
   struct Place {
     int rank = 0, size = 1;
     std::string name;
     std::chrono::milliseconds timeout{};
+    bool only_messages = false;
   };
 
   // Collective over the ranks that have the same `id`; waits for all of them.
@@ -40,17 +42,24 @@ class NcclGroup {
   // From another thread: what went wrong on the way since, in the network or at a peer. Nothing if
   // it is not known now.
   std::optional<std::string> error_of_peers();
-  // From another thread: kernels of this group end, and later operations throw `failure`.
-  void abandon(std::exception_ptr failure);
+  // Why it is lost; null if it is not.
+  std::exception_ptr failure() const;
+  // From another thread: loses these groups, and ends their kernels. All of them at once, because
+  // giving one up waits for what is running on the device, and so for the kernels of the others.
+  static void abandon(const std::vector<std::shared_ptr<NcclGroup>>& groups,
+                      const std::exception_ptr& failure);
 
  private:
   std::string text_of(const char* operation, ncclResult_t status) const;
   void settle(const char* operation, ncclResult_t status);
+  void set_failure(const std::exception_ptr& failure);
+  void throw_failure() const;
   [[noreturn]] void lose(const std::string& why);
 
   Place place_;
-  std::mutex mutex_;
+  std::mutex mutex_;  // of the communicator
   ncclComm_t communicator_ = nullptr;
+  mutable std::mutex failure_mutex_;
   std::exception_ptr failure_;
 };
 

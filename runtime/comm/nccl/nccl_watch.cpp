@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/check.h"
 #include "runtime/comm/communicator.h"
 
 namespace trireme::runtime {
@@ -28,22 +29,42 @@ void NcclWatch::add(Operation operation) {
   under_way_[operation.stream].push_back({.operation = std::move(operation), .began = {}});
 }
 
+void NcclWatch::join(std::shared_ptr<NcclGroup> group) {
+  const std::lock_guard lock(mutex_);
+  groups_.push_back(std::move(group));
+}
+
+void NcclWatch::leave(const std::shared_ptr<NcclGroup>& group) {
+  const std::lock_guard lock(mutex_);
+  // Nobody leaves a lost group in good order.
+  if (const auto failure = failure_of_groups()) give_up(failure);
+  for (auto& [stream, queue] : under_way_) {
+    std::erase_if(queue, [&](const Watched& watched) { return watched.operation.group == group; });
+  }
+  std::erase(groups_, group);
+}
+
 void NcclWatch::work() {
   std::unique_lock lock(mutex_);
-  while (!changed_.wait_for(lock, kInterval, [this] { return ending_; })) look();
+  while (!changed_.wait_for(lock, kInterval, [this] { return ending_; })) {
+    try {
+      look();
+    } catch (const kernels::DeviceError&) {
+      under_way_.clear();  // the device is lost, as whoever waits for a stream is told
+    }
+  }
 }
 
 void NcclWatch::look() {
-  std::vector<std::pair<std::shared_ptr<NcclGroup>, std::string>> failures;
   for (auto& [stream, queue] : under_way_) {
     while (!queue.empty() && queue.front().operation.end->reached()) queue.pop_front();
     if (queue.empty()) continue;
     if (const auto why = failure_of(queue.front())) {
-      failures.emplace_back(queue.front().operation.group, *why);
+      return give_up(std::make_exception_ptr(CommunicationError(*why)));
     }
   }
   std::erase_if(under_way_, [](const auto& entry) { return entry.second.empty(); });
-  for (const auto& [group, why] : failures) give_up(group, why);
+  if (const auto failure = failure_of_groups()) give_up(failure);
 }
 
 std::optional<std::string> NcclWatch::failure_of(Watched& first) {
@@ -58,16 +79,20 @@ std::optional<std::string> NcclWatch::failure_of(Watched& first) {
          std::to_string(place.timeout.count()) + " ms for its peers in " + first.operation.name;
 }
 
-// Streams are told before their kernels end, so that nobody takes what these left for a result.
-void NcclWatch::give_up(const std::shared_ptr<NcclGroup>& group, const std::string& why) {
-  const auto failure = std::make_exception_ptr(CommunicationError(why));
-  for (auto& [stream, queue] : under_way_) {
-    const bool waits = std::ranges::any_of(
-        queue, [&](const Watched& watched) { return watched.operation.group == group; });
-    if (waits) queue.front().operation.stream->fail(failure);
-    std::erase_if(queue, [&](const Watched& watched) { return watched.operation.group == group; });
+std::exception_ptr NcclWatch::failure_of_groups() const {
+  for (const auto& group : groups_) {
+    if (const auto failure = group->failure()) return failure;
   }
-  group->abandon(failure);
+  return nullptr;
+}
+
+// Streams are told before their kernels end, so that nobody takes what these left for a result.
+void NcclWatch::give_up(const std::exception_ptr& failure) {
+  for (auto& [stream, queue] : under_way_) {
+    if (!queue.empty()) queue.front().operation.stream->fail(failure);
+  }
+  under_way_.clear();
+  NcclGroup::abandon(std::exchange(groups_, {}), failure);
 }
 
 }  // namespace trireme::runtime

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,8 +19,8 @@
 namespace trireme::runtime {
 
 // NCCL waits for a peer for ever, in a kernel. This thread looks at what is under way, and when it
-// takes longer than the timeout of its group or NCCL has seen an error, it fails the streams that
-// wait, with the cause, and ends their kernels.
+// takes longer than the timeout of its group, NCCL has seen an error or a group is lost, it fails
+// the streams that wait, with the cause, and gives up all groups: who lost one peer starts again.
 class NcclWatch {
  public:
   NcclWatch();
@@ -36,6 +37,10 @@ class NcclWatch {
   };
   void add(Operation operation);
 
+  void join(std::shared_ptr<NcclGroup> group);
+  // When it returns, the watch holds nothing of the group any more.
+  void leave(const std::shared_ptr<NcclGroup>& group);
+
  private:
   using Clock = std::chrono::steady_clock;
   struct Watched {
@@ -48,11 +53,13 @@ class NcclWatch {
   void look();
   // Why the operation that a stream is at has to be given up, if it has to.
   static std::optional<std::string> failure_of(Watched& first);
-  void give_up(const std::shared_ptr<NcclGroup>& group, const std::string& why);
+  std::exception_ptr failure_of_groups() const;
+  void give_up(const std::exception_ptr& failure);
 
   std::mutex mutex_;
   std::condition_variable changed_;
   bool ending_ = false;
+  std::vector<std::shared_ptr<NcclGroup>> groups_;
   std::map<const kernels::Stream*, Queue> under_way_;  // in the order of the stream
   std::thread worker_;
 };
