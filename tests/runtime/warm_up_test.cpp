@@ -105,8 +105,10 @@ class WatchedCommunicator final : public test::ForwardingCommunicator {
 // Of the first of two pipeline ranks, in two steps and an evaluation.
 std::set<std::string> late_products(const Layout& layout, bool first_use_waits) {
   const test::Corpus corpus(4000, 17, "warm-up");
+  models::Shape shape = test::tiny_llama();
+  shape.num_hidden_layers = 4;
   const TrainerOptions options =
-      options_of({.shape = test::tiny_llama(), .global_batch = 8, .steps = 2}, layout);
+      options_of({.shape = shape, .global_batch = 8, .steps = 2}, layout);
   const data::Sampler sampler = corpus.sampler(options.sequence_length, 3);
   const std::atomic<bool> stop = false;
   std::set<std::string> late;
