@@ -61,6 +61,11 @@ class Backend {
   // once where no table knows it.
   virtual double peak_flops_per_second(Dtype dtype) = 0;
 
+  // Between these, what this thread enqueues belongs to `name` in the pictures of a profiler for
+  // this device, if there is one. They nest.
+  virtual void begin_range(const std::string& /*name*/) {}
+  virtual void end_range() {}
+
   // The one door to every operation: checks the contract, then enqueues.
   template <class Kind>
   void run(Stream& stream, const Kind& operation) {
@@ -70,6 +75,20 @@ class Backend {
 
  private:
   virtual void enqueue(Stream& stream, const Operation& operation) = 0;
+};
+
+// A range of a profiler, as long as this lives.
+class Range {
+ public:
+  Range(Backend& backend, const std::string& name) : backend_(backend) {
+    backend.begin_range(name);
+  }
+  Range(const Range&) = delete;
+  Range& operator=(const Range&) = delete;
+  ~Range() { backend_.end_range(); }
+
+ private:
+  Backend& backend_;
 };
 
 struct CpuOptions {

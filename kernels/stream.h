@@ -20,6 +20,18 @@ class Event {
   virtual void wait() const = 0;
 };
 
+// When a stream came to a point of its work, by the clock of its device.
+class Instant {
+ public:
+  Instant() = default;
+  Instant(const Instant&) = delete;
+  Instant& operator=(const Instant&) = delete;
+  virtual ~Instant() = default;
+
+  // Both are of streams of one device, which have come to them.
+  virtual double seconds_since(const Instant& earlier) const = 0;
+};
+
 // Stops a stream until the host lets it go on.
 class Hold {
  public:
@@ -46,6 +58,9 @@ class Stream {
   // Marks the end of what has been enqueued so far. Shared, because every stream that waits for
   // the event keeps it alive until it has passed it.
   virtual std::shared_ptr<const Event> record() = 0;
+
+  // The time at which everything enqueued so far is done.
+  virtual std::shared_ptr<const Instant> instant() = 0;
 
   // Work enqueued here from now on starts after `event`. Does not block the calling thread.
   virtual void wait_for(std::shared_ptr<const Event> event) = 0;

@@ -54,7 +54,7 @@ std::string step_line(const runtime::StepRecord& record, const Scale& scale, dou
       record.step, scale.total_steps, record.result.loss, record.result.gradient_norm,
       record.learning_rate, record.seconds * 1e3, short_count(metrics.tokens_per_second),
       short_count(metrics.tokens_per_second_per_rank), metrics.mfu * 100,
-      scale.bubble_fraction * 100, peak, limit, short_duration(eta_seconds));
+      record.result.bubble * 100, peak, limit, short_duration(eta_seconds));
   if (record.result.skipped) line += " | SKIPPED: a gradient is not finite";
   if (record.result.taken_back) line += " | guessed wrong";
   return line;
@@ -73,7 +73,7 @@ std::string step_json(const runtime::StepRecord& record, const Scale& scale) {
       {"tokens_per_second_per_rank", metrics.tokens_per_second_per_rank},
       {"tflops_per_rank", metrics.flops_per_second_per_rank / 1e12},
       {"mfu", metrics.mfu},
-      {"bubble_fraction", scale.bubble_fraction},
+      {"bubble_fraction", record.result.bubble},
       {"peak_memory_bytes", record.memory.total.peak},
       {"data_seconds", record.result.data_seconds},
       {"skipped", record.skipped_steps},

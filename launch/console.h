@@ -25,7 +25,6 @@ struct Scale {
   double flops_per_token = 0;      // by the convention of train.mfu_flops
   double peak_flops_per_rank = 0;  // 0: unknown
   std::int64_t memory_limit = 0;   // bytes a rank's device has
-  double bubble_fraction = 0;      // of the pipeline schedule, by the forecast of its stages' costs
 };
 
 // A step's rates, from its record.

@@ -61,6 +61,14 @@ std::string layers_text(const models::LayerRange& layers) {
   return text + (layers.head ? ", head" : "");
 }
 
+// Share of the time in which ranks wait for each other in the pipeline, in a simulation with the
+// costs that the schedule was made for.
+double bubble_forecast(const runtime::TrainerOptions& options) {
+  if (options.mesh.size(Axis::pipeline) == 1) return 0;
+  const auto costs = options.costs.of(options.stages, options.mesh.size(Axis::pipeline));
+  return schedules::simulate(options.schedule, costs).bubble_fraction();
+}
+
 // Which rank runs what: nothing for a pipeline of one rank.
 std::string stage_table(const runtime::TrainerOptions& options) {
   const int ranks = options.mesh.size(Axis::pipeline);
@@ -149,12 +157,6 @@ std::string plan_text(const runtime::TrainerOptions& options) {
       short_count(static_cast<double>(tokens)),
       options.global_batch / options.micro_batch / replicas, options.micro_batch, options.steps,
       memory_text(options), stage_table(options));
-}
-
-double bubble_forecast(const runtime::TrainerOptions& options) {
-  if (options.mesh.size(Axis::pipeline) == 1) return 0;
-  const auto costs = options.costs.of(options.stages, options.mesh.size(Axis::pipeline));
-  return schedules::simulate(options.schedule, costs).bubble_fraction();
 }
 
 std::string costs_text(const runtime::PassCosts& costs) {

@@ -20,10 +20,6 @@ double persistent_bytes(const runtime::TrainerOptions& options);
 // Model, layout, batch and forecast of the memory, known before anything is allocated.
 std::string plan_text(const runtime::TrainerOptions& options);
 
-// Share of the time in which ranks wait for each other in the pipeline, in a simulation with the
-// costs that the schedule was made for.
-double bubble_forecast(const runtime::TrainerOptions& options);
-
 // What was measured before the schedule was made.
 std::string costs_text(const runtime::PassCosts& costs);
 

@@ -3,6 +3,7 @@
 #include <omp.h>
 #include <sys/prctl.h>
 
+#include <chrono>
 #include <memory>
 #include <utility>
 
@@ -35,6 +36,22 @@ class HostEvent final : public Event {
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   bool reached_ = false;
+};
+
+class HostInstant final : public Instant {
+ public:
+  void come() { time_ = Clock::now(); }
+
+  double seconds_since(const Instant& earlier) const override {
+    const auto* other = dynamic_cast<const HostInstant*>(&earlier);
+    expects(other != nullptr, "an instant of a host backend");
+    return std::chrono::duration<double>(time_ - other->time_).count();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  Clock::time_point time_;  // written by the stream, read when that has been waited for
 };
 
 class HostHold final : public Hold {
@@ -85,6 +102,12 @@ std::shared_ptr<const Event> HostStream::record() {
   auto event = std::make_shared<HostEvent>();
   enqueue_always([event](const std::exception_ptr&) { event->reach(); });
   return event;
+}
+
+std::shared_ptr<const Instant> HostStream::instant() {
+  auto instant = std::make_shared<HostInstant>();
+  enqueue_always([instant](const std::exception_ptr&) { instant->come(); });
+  return instant;
 }
 
 void HostStream::wait_for(std::shared_ptr<const Event> event) {

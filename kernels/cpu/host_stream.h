@@ -29,6 +29,7 @@ class HostStream final : public Stream {
 
   using Stream::wait_for;
   std::shared_ptr<const Event> record() override;
+  std::shared_ptr<const Instant> instant() override;
   void wait_for(std::shared_ptr<const Event> event) override;
   void synchronize() override;
   void fail(std::exception_ptr failure) override;

@@ -1,3 +1,5 @@
+#include <nvtx3/nvToolsExt.h>
+
 #include <cstdint>
 #include <cstdio>
 #include <limits>
@@ -86,6 +88,8 @@ class CudaBackend final : public Backend {
   std::shared_ptr<Hold> hold(Stream& stream) override { return cuda(stream).hold(); }
   void* native_stream(Stream& stream) override { return native(stream); }
   bool first_use_waits() const override { return true; }
+  void begin_range(const std::string& name) override { nvtxRangePushA(name.c_str()); }
+  void end_range() override { nvtxRangePop(); }
 
   MemoryUse memory() const override { return pool_.use(); }
   std::int64_t memory_capacity() const override {

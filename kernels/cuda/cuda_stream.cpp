@@ -36,6 +36,28 @@ class CudaEvent final : public Event {
   cudaEvent_t event_ = nullptr;
 };
 
+class CudaInstant final : public Instant {
+ public:
+  CudaInstant(int device, cudaStream_t stream) : device_(device) {
+    check(cudaEventCreateWithFlags(&event_, cudaEventBlockingSync));
+    check(cudaEventRecord(event_, stream));
+  }
+  ~CudaInstant() override { cudaEventDestroy(event_); }  // nowhere to report from here
+
+  double seconds_since(const Instant& earlier) const override {
+    const auto* other = dynamic_cast<const CudaInstant*>(&earlier);
+    expects(other != nullptr, "an instant of the CUDA backend");
+    check(cudaSetDevice(device_));
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, other->event_, event_));
+    return static_cast<double>(milliseconds) * 1e-3;
+  }
+
+ private:
+  int device_;
+  cudaEvent_t event_ = nullptr;
+};
+
 }  // namespace
 
 // A number in pinned memory that the GPU waits for: hold number n lets the stream go on when the
@@ -94,6 +116,11 @@ CudaStream::~CudaStream() {
 std::shared_ptr<const Event> CudaStream::record() {
   check(cudaSetDevice(device_));
   return std::make_shared<CudaEvent>(device_, stream_);
+}
+
+std::shared_ptr<const Instant> CudaStream::instant() {
+  check(cudaSetDevice(device_));
+  return std::make_shared<CudaInstant>(device_, stream_);
 }
 
 void CudaStream::wait_for(std::shared_ptr<const Event> event) {

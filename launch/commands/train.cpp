@@ -122,8 +122,7 @@ class Run {
               .flops_per_token =
                   loaded().config.train.mfu_flops == Flops::causal ? flops.causal : flops.full,
               .peak_flops_per_rank = setup_.backend->peak_flops_per_second(options().compute),
-              .memory_limit = setup_.backend->memory_capacity(),
-              .bubble_fraction = bubble_forecast(options())};
+              .memory_limit = setup_.backend->memory_capacity()};
     hosts_ = job_.gather(host_name());
   }
 

@@ -10,7 +10,9 @@ using kernels::View;
 
 Stage::Stage(const LayerContext& context, models::LayerRange layers,
              const std::vector<Recompute>& recompute)
-    : layers_(layers), head_unit_(models::unit_count(context.shape) - 1) {
+    : backend_(context.backend),
+      layers_(layers),
+      head_unit_(models::unit_count(context.shape) - 1) {
   if (layers.embedding) embedding_.emplace(context);
   for (int i = 0; i < layers.count; ++i) {
     const auto at = static_cast<std::size_t>(i);
@@ -30,6 +32,7 @@ Tensor Stage::forward(Stream& stream, Tensor x, const MicroBatch& batch, Saved& 
   saved.blocks.resize(blocks_.size());
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     before_unit(unit_of(i));
+    const kernels::Range range = range_of(i);
     x = blocks_[i].forward(stream, std::move(x), saved.blocks[i]);
   }
   if (!head_) return x;
@@ -43,12 +46,16 @@ void Stage::drop(Saved& saved) {
 }
 
 void Stage::restore(Stream& stream, Saved& saved) const {
-  for (std::size_t i = 0; i < blocks_.size(); ++i) blocks_[i].restore(stream, saved.blocks[i]);
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    const kernels::Range range = range_of(i);
+    blocks_[i].restore(stream, saved.blocks[i]);
+  }
 }
 
 Tensor Stage::backward_input(Stream& stream, Tensor d_out, Saved& saved) const {
   if (head_) d_out = head_->backward_input(stream, saved.head);
   for (std::size_t i = blocks_.size(); i-- > 0;) {
+    const kernels::Range range = range_of(i);
     d_out = blocks_[i].backward_input(stream, std::move(d_out), saved.blocks[i]);
   }
   if (!embedding_) return d_out;
@@ -62,6 +69,7 @@ void Stage::backward_weight(Stream& stream, Saved saved, const UnitCallback& aft
     after_unit(head_unit_);
   }
   for (std::size_t i = blocks_.size(); i-- > 0;) {
+    const kernels::Range range = range_of(i);
     blocks_[i].backward_weight(stream, std::move(saved.blocks[i]));
     after_unit(unit_of(i));
   }
@@ -78,6 +86,7 @@ Tensor Stage::backward(Stream& stream, Tensor d_out, Saved saved,
     after_unit(head_unit_);
   }
   for (std::size_t i = blocks_.size(); i-- > 0;) {
+    const kernels::Range range = range_of(i);
     d_out = blocks_[i].backward(stream, std::move(d_out), std::move(saved.blocks[i]));
     after_unit(unit_of(i));
   }
@@ -95,6 +104,7 @@ Tensor Stage::evaluate(Stream& stream, Tensor x, const MicroBatch& batch,
   }
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     before_unit(unit_of(i));
+    const kernels::Range range = range_of(i);
     Block::Saved saved;
     x = blocks_[i].forward(stream, std::move(x), saved);
   }

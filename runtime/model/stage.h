@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "models/split.h"
@@ -64,7 +65,11 @@ class Stage {
 
  private:
   int unit_of(std::size_t block) const { return layers_.first + static_cast<int>(block) + 1; }
+  kernels::Range range_of(std::size_t block) const {
+    return {backend_, "layer " + std::to_string(layers_.first + static_cast<int>(block))};
+  }
 
+  kernels::Backend& backend_;
   models::LayerRange layers_;
   int head_unit_;
   std::optional<TokenEmbedding> embedding_;

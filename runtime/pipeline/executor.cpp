@@ -175,8 +175,19 @@ void Executor::receive(int i) {
       std::move(state.data);
 }
 
+std::vector<schedules::Interval> Executor::intervals() const {
+  std::vector<schedules::Interval> found;
+  for (const Timed& timed : timed_) {
+    found.push_back(
+        {.start = timed.start->seconds_since(*begun_), .end = timed.end->seconds_since(*begun_)});
+  }
+  return found;
+}
+
 void Executor::begin_run() {
   next_ = 0;
+  begun_ = compute_.instant();
+  timed_.clear();
   head_only_ = false;
   states_.clear();
   kernels::expects(inputs_.empty(), "executor: every message of the last run was used");
@@ -191,7 +202,11 @@ void Executor::run_action(Passes& passes, int position) {
     running_.pop_front();
   }
   drop_sent();
+  const kernels::Range range(backend_, to_text(action));
+  Timed timed{.start = compute_.instant(), .end = nullptr};
   hand_over(action, position, run_pass(passes, action));
+  timed.end = compute_.instant();
+  timed_.push_back(std::move(timed));
   running_.push_back(compute_.record());
 }
 

@@ -51,6 +51,10 @@ class Executor {
   // Takes what others have sent and forgets it. Blocks.
   void abandon();
 
+  // When each action of this rank's list began and ended in the last run, in seconds since that
+  // began: what it first waited for is not part of it. Once `compute` has passed the run.
+  std::vector<schedules::Interval> intervals() const;
+
   // Blocks until all messages of the last run have come and gone. Throws CommunicationError if one
   // is not what the program says it is.
   void check_messages();
@@ -78,6 +82,11 @@ class Executor {
   struct State {
     kernels::Tensor data;
     std::shared_ptr<const kernels::Event> ready;  // sent: computed; received: arrived
+  };
+
+  // When an action began and ended.
+  struct Timed {
+    std::shared_ptr<const kernels::Instant> start, end;
   };
 
   struct Outgoing {
@@ -117,6 +126,8 @@ class Executor {
   std::map<int, int> sent_by_;        // position of an action: the transfer that it makes
   std::size_t next_ = 0;              // instruction
   bool head_only_ = false;            // what follows the head is not to be sent or received yet
+  std::shared_ptr<const kernels::Instant> begun_;
+  std::vector<Timed> timed_;  // of the actions enqueued so far
   std::map<int, State> states_;
   std::map<Key, kernels::Tensor> inputs_;
   std::deque<Outgoing> outgoing_;

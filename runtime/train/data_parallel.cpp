@@ -18,6 +18,9 @@ using kernels::View;
 
 namespace {
 
+// Numbers of a rank's totals, and of its WorkTimes.
+constexpr int kTotals = 3, kTimes = 3;
+
 // Neighbors become one view.
 void append(std::vector<View>& views, View bucket, std::int64_t first, std::int64_t count) {
   const View view = bucket.column_range(first, count);
@@ -56,8 +59,10 @@ DataParallel::DataParallel(kernels::Backend& backend, Stream& compute, Parameter
       options_(options),
       communication_(backend.make_stream()),
       buckets_(static_cast<std::size_t>(buffers.buckets())),
-      totals_(backend.allocate(compute, {1, 3}, Dtype::f64, Category::workspace)),
-      host_(backend.host_memory(totals_.view().bytes())) {
+      totals_(backend.allocate(compute, {1, kTotals + kTimes * groups_.stages->size()}, Dtype::f64,
+                               Category::workspace)),
+      host_(backend.host_memory(totals_.view().bytes())),
+      host_times_(backend.host_memory(totals_.view().bytes())) {
   const Communicator& data = *groups_.data;
   kernels::expects(buffers.options().owners == data.size(), "buffers padded for the group");
   for (int b = 0; b < buffers.buckets(); ++b) {
@@ -190,7 +195,7 @@ Totals DataParallel::reduce_stage_totals(View loss, bool stop) {
     if (bucket.among_ends) reduce(bucket);
   }
   compute_.wait_for(*communication_);
-  const View totals = totals_;
+  const View totals = totals_.view().column_range(0, kTotals);
   backend_.run(compute_, kernels::Convert{.x = loss, .out = totals.column_range(0, 1)});
   backend_.run(compute_, kernels::Fill{.out = totals.column_range(1, 1), .value = 0});
   backend_.run(compute_,
@@ -201,44 +206,69 @@ Totals DataParallel::reduce_stage_totals(View loss, bool stop) {
     }
   }
   communication_->wait_for(compute_);
-  sum_totals(*groups_.stage);
+  sum_totals(*groups_.stage, totals);
   // The computation first: if both failed, the communication failed because of it.
   compute_.synchronize();
   communication_->synchronize();
   return totals_on_host();
 }
 
-void DataParallel::begin_totals() { sum_totals(*groups_.stages); }
+// Each rank in its own place: the sum has them all.
+void DataParallel::begin_totals(const WorkTimes& mine) {
+  const View times = totals_.view().column_range(kTotals, totals_.view().columns - kTotals);
+  std::vector<double> numbers(static_cast<std::size_t>(times.columns), 0.0);
+  const std::array<double, kTimes> own{mine.first_start, mine.last_end, mine.work};
+  std::ranges::copy(own, numbers.begin() + groups_.stages->rank() * kTimes);
+  std::memcpy(host_times_.get(), numbers.data(), times.bytes());
+  backend_.upload(*communication_, {host_times_.get(), times.bytes()}, times);
+  sum_totals(*groups_.stages, totals_);
+}
 
 Totals DataParallel::finish_totals() {
   communication_->synchronize();
-  return totals_on_host();
+  Totals totals = totals_on_host();
+  totals.bubble = bubble_on_host();
+  return totals;
 }
 
 double DataParallel::reduce_loss(View loss) {
-  const View totals = totals_;
+  const View totals = totals_.view().column_range(0, kTotals);
   backend_.run(compute_, kernels::Fill{.out = totals, .value = 0});
   backend_.run(compute_, kernels::Convert{.x = loss, .out = totals.column_range(0, 1)});
   communication_->wait_for(compute_);
-  sum_totals(*groups_.stage);
-  sum_totals(*groups_.stages);
+  sum_totals(*groups_.stage, totals);
+  sum_totals(*groups_.stages, totals);
   compute_.synchronize();
-  return finish_totals().loss;
+  communication_->synchronize();
+  return totals_on_host().loss;
 }
 
-void DataParallel::sum_totals(Communicator& group) {
-  if (group.size() > 1) group.all_reduce(*communication_, totals_);
-  backend_.download(*communication_, totals_, host_totals());
+void DataParallel::sum_totals(Communicator& group, View totals) {
+  if (group.size() > 1) group.all_reduce(*communication_, totals);
+  backend_.download(*communication_, totals, {host_.get(), totals.bytes()});
 }
 
-std::span<std::byte> DataParallel::host_totals() const {
-  return {host_.get(), totals_.view().bytes()};
+double DataParallel::number_on_host(int i) const {
+  double number = 0;
+  std::memcpy(&number, host_.get() + static_cast<std::size_t>(i) * sizeof number, sizeof number);
+  return number;
 }
 
 Totals DataParallel::totals_on_host() const {
-  std::array<double, 3> sums;
-  std::memcpy(sums.data(), host_.get(), sizeof sums);
-  return {.loss = sums[0], .squared_norm = sums[1], .stop = sums[2] > 0};
+  return {
+      .loss = number_on_host(0), .squared_norm = number_on_host(1), .stop = number_on_host(2) > 0};
+}
+
+double DataParallel::bubble_on_host() const {
+  const int ranks = groups_.stages->size();
+  if (ranks == 1) return 0;
+  double first_start = number_on_host(kTotals), last_end = 0, work = 0;
+  for (int rank = 0; rank < ranks; ++rank) {
+    first_start = std::min(first_start, number_on_host(kTotals + rank * kTimes));
+    last_end = std::max(last_end, number_on_host(kTotals + rank * kTimes + 1));
+    work += number_on_host(kTotals + rank * kTimes + 2);
+  }
+  return last_end > first_start ? 1 - work / (ranks * (last_end - first_start)) : 0;
 }
 
 void DataParallel::update(double learning_rate, double gradient_scale, std::int64_t step) {

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <vector>
 
 #include "optim/adamw.h"
@@ -41,6 +40,15 @@ struct Totals {
   double loss = 0;          // sum of the negative log-likelihoods
   double squared_norm = 0;  // of the gradients as they were accumulated
   bool stop = false;        // some rank wants to stop
+  double bubble = 0;        // of this rank's pipeline, see WorkTimes; only with those of all stages
+};
+
+// When a rank of a pipeline ran passes in a step, in seconds since it began the step. All ranks
+// begin one within the time of a message, because they waited for the last one together. The bubble
+// is the share of the time from the first start to the last end, on any rank, in which a rank had
+// no pass to run, on average over the ranks.
+struct WorkTimes {
+  double first_start = 0, last_end = 0, work = 0;
 };
 
 // From the gradients of a step to new parameters, on ranks that hold the same parameters: replicas
@@ -73,7 +81,7 @@ class DataParallel {
   Totals reduce_stage_totals(kernels::View loss, bool stop);
 
   // Then those of all ranks: begun, and waited for some time later.
-  void begin_totals();
+  void begin_totals(const WorkTimes& mine);
   Totals finish_totals();
 
   // The sum of every rank's `loss`, (1, 1) of f64, complete on `compute`. Collective; blocks.
@@ -132,9 +140,10 @@ class DataParallel {
   void sum(const SharedGradients& shared, Communicator& group);
   void reduce(Bucket& bucket);
   void gather(Bucket& bucket);
-  void sum_totals(Communicator& group);
-  std::span<std::byte> host_totals() const;
+  void sum_totals(Communicator& group, kernels::View totals);
+  double number_on_host(int i) const;
   Totals totals_on_host() const;
+  double bubble_on_host() const;
   std::vector<optim::Segment> segments(int bucket, std::int64_t first, std::int64_t count) const;
   bool sharded() const { return options_.zero_stage == 1 && groups_.data->size() > 1; }
 
@@ -145,8 +154,11 @@ class DataParallel {
   DataParallelOptions options_;
   std::unique_ptr<kernels::Stream> communication_;
   std::vector<Bucket> buckets_;
-  kernels::Tensor totals_;             // (1, 3) of f64: loss, squared norm, ranks that want to stop
-  std::shared_ptr<std::byte[]> host_;  // these, on the host
+  // (1, 3 + 3 ranks of the pipeline) of f64: loss, squared norm, ranks that want to stop; then of
+  // each rank of the pipeline its WorkTimes.
+  kernels::Tensor totals_;
+  std::shared_ptr<std::byte[]> host_;        // these, on the host
+  std::shared_ptr<std::byte[]> host_times_;  // this rank's times, on their way to the device
 };
 
 }  // namespace trireme::runtime

@@ -30,6 +30,13 @@ std::vector<HostBatch> read_all(const RankModel& model, const Batches& batches,
   return samples;
 }
 
+WorkTimes work_times(const std::vector<schedules::Interval>& intervals) {
+  if (intervals.empty()) return {};
+  WorkTimes times{.first_start = intervals.front().start, .last_end = intervals.back().end};
+  for (const auto& interval : intervals) times.work += interval.end - interval.start;
+  return times;
+}
+
 auto timed(double& seconds, const auto& work) {
   const auto start = std::chrono::steady_clock::now();
   auto result = work();
@@ -75,6 +82,7 @@ void TrainingStep::finish(double learning_rate, bool stop) {
   executor.check_messages();
   sum_losses(started_->loaded);
   const Totals mine = parts_.data_parallel.reduce_stage_totals(loss_, stop);
+  const WorkTimes times = work_times(executor.intervals());
   last_ = {.targets = target_count(started_->batches),
            .loss_scale = started_->loss_scale,
            .data_seconds = started_->data_seconds,
@@ -87,7 +95,7 @@ void TrainingStep::finish(double learning_rate, bool stop) {
     update(*last_, 1);
     last_->updated = true;
   }
-  parts_.data_parallel.begin_totals();
+  parts_.data_parallel.begin_totals(times);
 }
 
 StepResult TrainingStep::settle() {
@@ -127,7 +135,8 @@ StepResult TrainingStep::result_of(const Last& last, const Totals& totals) const
                     .gradient_norm = std::sqrt(totals.squared_norm) / last.loss_scale,
                     .loss_scale = last.loss_scale,
                     .stop = totals.stop,
-                    .data_seconds = last.data_seconds};
+                    .data_seconds = last.data_seconds,
+                    .bubble = totals.bubble};
   result.skipped = !std::isfinite(result.gradient_norm);
   return result;
 }

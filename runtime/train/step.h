@@ -21,6 +21,7 @@ struct StepResult {
   bool stop = false;         // some rank asked to stop
   bool taken_back = false;   // an update was made too early and had to be made again, or not at all
   double data_seconds = 0;   // this rank spent on reading samples
+  double bubble = 0;         // measured share of time that ranks of its pipeline had no pass to run
 };
 
 struct TrainingStepOptions {

@@ -42,6 +42,7 @@ struct StreamOnCpu {
 };
 struct EventOnCpu {
   std::shared_ptr<const trireme::kernels::Event> point;
+  std::shared_ptr<const trireme::kernels::Instant> time;
 };
 using cudaStream_t = StreamOnCpu*;
 using cudaEvent_t = EventOnCpu*;
@@ -181,7 +182,12 @@ inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   return cudaSuccess;
 }
 inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  event->time = stream->queue.instant();
   event->point = stream->queue.record();
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
+  *milliseconds = static_cast<float>(1e3 * end->time->seconds_since(*start->time));
   return cudaSuccess;
 }
 inline cudaError_t cudaEventDestroy(cudaEvent_t event) {

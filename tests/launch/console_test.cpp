@@ -59,7 +59,8 @@ TEST(BytesText, HasThreeDigitsOrSo) {
 runtime::StepRecord record() {
   runtime::StepRecord result;
   result.step = 10;
-  result.result = {.loss = 2.7123456789012345, .gradient_norm = 1.2, .data_seconds = 0.00123};
+  result.result = {
+      .loss = 2.7123456789012345, .gradient_norm = 1.2, .data_seconds = 0.00123, .bubble = 0.061};
   result.tokens = 81920;
   result.learning_rate = 3e-4;
   result.seconds = 0.4125;
@@ -81,7 +82,7 @@ TEST(StepLine, ShowsAStepAtAGlance) {
   EXPECT_EQ(
       step_line(record(), scale(), 78.3),
       "step 10/200 | loss 2.7123 | gnorm 1.20 | lr 3.0e-04 | 412 ms | 19.9k tok/s (2.48k/rank) | "
-      "MFU 12.5% | bubble 0.0% | mem 61.2/79.1 GiB | eta 1m18s");
+      "MFU 12.5% | bubble 6.1% | mem 61.2/79.1 GiB | eta 1m18s");
 }
 
 TEST(StepLine, HasTheShapeThatScriptsRead) {

@@ -266,6 +266,60 @@ TEST(Executor, NamesAnActionWithoutItsInput) {
   });
 }
 
+// Passes of 20 ms each.
+class SlowPasses final : public Passes {
+ public:
+  static constexpr double kSeconds = 0.02;
+
+  SlowPasses(kernels::SyntheticBackend& backend, kernels::Stream& compute)
+      : backend_(backend), compute_(compute) {}
+
+  Tensor forward(int stage, int, Tensor) override { return made(stage == 0); }
+  Tensor backward(int stage, int, Tensor) override { return made(stage == 1); }
+
+ private:
+  Tensor made(bool message) {
+    backend_.pause(compute_, kSeconds);
+    if (!message) return {};
+    return backend_.allocate(compute_, kMessage.shape, kMessage.dtype,
+                             kernels::Category::activations);
+  }
+
+  kernels::SyntheticBackend& backend_;
+  kernels::Stream& compute_;
+};
+
+TEST(Executor, KnowsWhenActionsRanAndLeavesOutWhatTheyWaitedFor) {
+  const Schedule schedule = schedule_of("gpipe", 2, 2);
+  test::on_ranks(2, [&](Communicator& world) {
+    kernels::SyntheticBackend backend({});
+    const auto stream = backend.make_stream();
+    Executor executor(backend, *stream, schedules::lower(schedule), world, kMessage);
+    SlowPasses passes(backend, *stream);
+    for (int run = 0; run < 2; ++run) {
+      executor.run(passes);
+      stream->synchronize();
+      executor.check_messages();
+      const auto intervals = executor.intervals();
+      ASSERT_EQ(intervals.size(), 4u);
+      double end = 0;
+      for (const auto& [start, ended] : intervals) {
+        EXPECT_GE(start, end);
+        EXPECT_GE(ended - start, SlowPasses::kSeconds);
+        end = ended;
+      }
+      if (world.rank() == 1) {
+        EXPECT_GE(intervals[0].start, 0.9 * SlowPasses::kSeconds);
+        EXPECT_LT(intervals[0].end - intervals[0].start, 1.9 * SlowPasses::kSeconds);
+      } else {
+        // A pass here and three there before the first gradient comes.
+        EXPECT_GE(intervals[2].start, 3.9 * SlowPasses::kSeconds);
+        EXPECT_LT(intervals[2].end - intervals[2].start, 1.9 * SlowPasses::kSeconds);
+      }
+    }
+  });
+}
+
 // Whatever takes how long, and however large messages are: nothing waits for ever.
 TEST(Executor, NeverHangs) {
   std::mt19937 dice(6);

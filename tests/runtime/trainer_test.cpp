@@ -181,5 +181,34 @@ TEST_F(TrainerTest, TheSizeOfBucketsDoesNotChangeTheLosses) {
   for (const auto& parameters : many.parameters) EXPECT_EQ(parameters, many.parameters[0]);
 }
 
+TEST(Trainer, MeasuresTheBubbleOfAPipelineTheSameOnEveryRank) {
+  const test::Corpus corpus(4000, 17, "bubble");
+  const data::Sampler sampler = corpus.sampler(8, 3);
+  const std::atomic<bool> stop = false;
+  for (const int stages : {1, 2}) {
+    TrainerOptions options = options_for(test::tiny_llama(), 1);
+    options.mesh.sizes[static_cast<std::size_t>(Axis::pipeline)] = stages;
+    options.schedule = schedules::one_f_one_b({.ranks = stages, .micro_batches = 12});
+    options.stages =
+        models::split_layers(options.model, stages, models::unit_flops(options.model, 8));
+    std::mutex mutex;
+    std::vector<std::vector<double>> bubbles;
+    test::on_ranks(stages, [&](Communicator& world) {
+      test::Device device;
+      Trainer trainer(*device.backend, world, sampler, nullptr, options);
+      std::vector<double> mine;
+      trainer.run({.step = [&](const StepRecord& record) { mine.push_back(record.result.bubble); },
+                   .evaluation = {}},
+                  stop);
+      const std::lock_guard lock(mutex);
+      bubbles.push_back(mine);
+    });
+    for (const auto& found : bubbles) EXPECT_EQ(found, bubbles.front());
+    for (const double bubble : bubbles.front()) {
+      EXPECT_TRUE(stages == 1 ? bubble == 0 : bubble > 0 && bubble < 1) << bubble;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace trireme::runtime
