@@ -50,6 +50,11 @@ class Backend {
   // used once before a stream is given anything that waits for another rank.
   virtual bool first_use_waits() const { return false; }
 
+  // While this is on, an operation may be done in several ways when one of its kind first comes, to
+  // find the fastest for all that follow; the host waits for that. What is found depends on the
+  // moment, and results with it in their last bits.
+  virtual void try_ways(bool /*on*/) {}
+
   virtual MemoryUse memory() const = 0;
 
   // Bytes the device has, whoever uses them.

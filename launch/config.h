@@ -70,6 +70,7 @@ struct TrainSection {
   std::int64_t seed = 1234;
   Device device = Device::automatic;
   Transport transport = Transport::automatic;
+  bool deterministic = false;
   std::optional<std::int64_t> threads;  // nothing: the cores of the node over its ranks
   std::int64_t eval_interval = 50, eval_batches = 4, log_interval = 1, max_skipped_steps = 20;
   double max_seconds = 0;  // 0: no limit

@@ -285,6 +285,11 @@ std::vector<Key> train_keys() {
       choice({"train.transport", "",
               "between GPUs: NCCL, or host memory and MPI; auto: NCCL if no two ranks share a GPU"},
              at(section, &T::transport), transports),
+      boolean(
+          {"train.deterministic", "",
+           "the same bits in every run: on CUDA the first algorithm for each product instead of "
+           "the fastest found at start; the CPU gives them anyway"},
+          at(section, &T::deterministic)),
       integer_or_auto({"train.threads", "threads",
                        "per rank on the CPU; auto: the node's cores over its ranks"},
                       at(section, &T::threads), 1, kMostThreads),

@@ -159,6 +159,7 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
   options.max_skipped_steps = config.train.max_skipped_steps;
   options.checkpoint_interval = config.checkpoint.interval;
   options.seed = static_cast<std::uint64_t>(config.train.seed);
+  options.deterministic = config.train.deterministic;
   options.learning_rate = {.schedule = config.optimizer.lr_schedule,
                            .peak = config.optimizer.lr,
                            .minimum = config.optimizer.min_lr,

@@ -88,6 +88,7 @@ class CudaBackend final : public Backend {
   std::shared_ptr<Hold> hold(Stream& stream) override { return cuda(stream).hold(); }
   void* native_stream(Stream& stream) override { return native(stream); }
   bool first_use_waits() const override { return true; }
+  void try_ways(bool on) override { matmul_.try_algorithms(on); }
   void begin_range(const std::string& name) override { nvtxRangePushA(name.c_str()); }
   void end_range() override { nvtxRangePop(); }
 

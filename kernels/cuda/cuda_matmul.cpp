@@ -1,5 +1,7 @@
 #include "kernels/cuda/cuda_matmul.h"
 
+#include <array>
+#include <limits>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -12,6 +14,10 @@ namespace {
 constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;  // what NVIDIA advises for Hopper
 constexpr std::size_t kBiasBytes = std::size_t{1} << 20;        // behind it: a bias that was moved
 constexpr std::uint32_t kBiasAlignment = 16;
+
+constexpr int kTried = 8;          // algorithms, the library's first choices
+constexpr int kTimedRuns = 5;      // of each, after one more
+constexpr float kWorthIt = 0.98f;  // of the best time so far: less is noise
 
 cudaDataType_t type_of(Dtype dtype) {
   switch (dtype) {
@@ -91,13 +97,27 @@ Preference preference_for(const Matmul& op) {
   return preference;
 }
 
+class TimedEvent {
+ public:
+  TimedEvent() { check(cudaEventCreateWithFlags(&event_, cudaEventDefault)); }
+  TimedEvent(const TimedEvent&) = delete;
+  TimedEvent& operator=(const TimedEvent&) = delete;
+  ~TimedEvent() { cudaEventDestroy(event_); }  // nowhere to report from here
+
+  cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 }  // namespace
 
-// What cuBLASLt is told about a product, and what it chose.
+// What cuBLASLt is told about a product, and what was chosen.
 struct CudaMatmul::Plan {
   Description description;
   Layout a, b, out;
   cublasLtMatmulAlgo_t algorithm = {};
+  bool tried = false;
 };
 
 CudaMatmul::CudaMatmul() { check(cublasLtCreate(&handle_)); }
@@ -125,23 +145,73 @@ CudaMatmul::Kind CudaMatmul::kind_of(const Matmul& op) {
           .bias_alignment = op.bias ? alignment_of(op.bias) : 0};
 }
 
-CudaMatmul::Plan& CudaMatmul::plan_for(const Matmul& op) {
+void CudaMatmul::try_algorithms(bool on) {
+  const std::lock_guard lock(mutex_);
+  tries_ = on;
+}
+
+CudaMatmul::Plan& CudaMatmul::plan_for(cudaStream_t stream, const Matmul& op) {
   auto& plan = plans_[kind_of(op)];
-  if (plan) return *plan;
+  if (plan && (plan->tried || !tries_)) return *plan;
   auto made = std::make_unique<Plan>(Plan{.description = describe(op),
                                           .a = layout_of(op.b),
                                           .b = layout_of(op.a),
                                           .out = layout_of(op.out)});
-  const Preference preference = preference_for(op);
-  cublasLtMatmulHeuristicResult_t chosen = {};
-  int found = 0;
-  check(cublasLtMatmulAlgoGetHeuristic(handle_, made->description.get(), made->a.get(),
-                                       made->b.get(), made->out.get(), made->out.get(),
-                                       preference.get(), 1, &chosen, &found));
-  if (found == 0) throw DeviceError("cuBLASLt knows no algorithm for a product of this shape");
-  made->algorithm = chosen.algo;
+  choose(stream, op, *made);
   plan = std::move(made);
   return *plan;
+}
+
+void CudaMatmul::choose(cudaStream_t stream, const Matmul& op, Plan& plan) {
+  const Preference preference = preference_for(op);
+  std::array<cublasLtMatmulHeuristicResult_t, kTried> choices = {};
+  int found = 0;
+  check(cublasLtMatmulAlgoGetHeuristic(handle_, plan.description.get(), plan.a.get(), plan.b.get(),
+                                       plan.out.get(), plan.out.get(), preference.get(),
+                                       tries_ ? kTried : 1, choices.data(), &found));
+  if (found == 0) throw DeviceError("cuBLASLt knows no algorithm for a product of this shape");
+  plan.algorithm = choices[0].algo;
+  plan.tried = tries_;
+  if (found == 1) return;
+  // In memory of its own: what the product adds to stays as it is.
+  void* out = nullptr;
+  const auto bytes = static_cast<std::size_t>(op.out.rows * op.out.stride) * size_of(op.out.dtype);
+  if (cudaMallocAsync(&out, bytes, stream) != cudaSuccess) {
+    cudaGetLastError();  // forgotten: the first choice will do
+    return;
+  }
+  float best = std::numeric_limits<float>::infinity();
+  cublasLtMatmulAlgo_t fastest = plan.algorithm;
+  for (int i = 0; i < found; ++i) {
+    plan.algorithm = choices[static_cast<std::size_t>(i)].algo;
+    const auto milliseconds = time(stream, op, plan, out);
+    if (!milliseconds || *milliseconds > kWorthIt * best) continue;
+    best = *milliseconds;
+    fastest = plan.algorithm;
+  }
+  plan.algorithm = fastest;
+  check(cudaFreeAsync(out, stream));
+}
+
+std::optional<float> CudaMatmul::time(cudaStream_t stream, const Matmul& op, const Plan& plan,
+                                      void* out) {
+  if (multiply(stream, op, plan, out) != CUBLAS_STATUS_SUCCESS) return std::nullopt;
+  const TimedEvent start, end;
+  check(cudaEventRecord(start.get(), stream));
+  for (int run = 0; run < kTimedRuns; ++run) check(multiply(stream, op, plan, out));
+  check(cudaEventRecord(end.get(), stream));
+  check(cudaEventSynchronize(end.get()));
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, start.get(), end.get()));
+  return milliseconds / kTimedRuns;
+}
+
+cublasStatus_t CudaMatmul::multiply(cudaStream_t stream, const Matmul& op, const Plan& plan,
+                                    void* out) {
+  const float one = 1, keep = op.accumulate ? 1.0f : 0.0f;
+  return cublasLtMatmul(handle_, plan.description.get(), &one, op.b.data, plan.a.get(), op.a.data,
+                        plan.b.get(), &keep, out, plan.out.get(), out, plan.out.get(),
+                        &plan.algorithm, workspace_of(stream), kWorkspaceBytes, stream);
 }
 
 std::byte* CudaMatmul::workspace_of(cudaStream_t stream) {
@@ -168,13 +238,9 @@ void CudaMatmul::launch(cudaStream_t stream, const Matmul& op) {
 }
 
 void CudaMatmul::launch_aligned(cudaStream_t stream, const Matmul& op) {
-  Plan& plan = plan_for(op);
+  Plan& plan = plan_for(stream, op);
   if (op.bias) set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, op.bias.data);
-  const float one = 1, keep = op.accumulate ? 1.0f : 0.0f;
-  check(cublasLtMatmul(handle_, plan.description.get(), &one, op.b.data, plan.a.get(), op.a.data,
-                       plan.b.get(), &keep, op.out.data, plan.out.get(), op.out.data,
-                       plan.out.get(), &plan.algorithm, workspace_of(stream), kWorkspaceBytes,
-                       stream));
+  check(multiply(stream, op, plan, op.out.data));
 }
 
 }  // namespace trireme::kernels

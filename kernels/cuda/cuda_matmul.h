@@ -8,14 +8,15 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "kernels/ops.h"
 
 namespace trireme::kernels {
 
-// Matrix products by cuBLASLt, sums in f32 (never TF32). The library's own choice of an algorithm
-// is asked for once per kind of product, so that a run takes the same one every time, and its
-// workspace is made once per stream.
+// Matrix products by cuBLASLt, sums in f32 (never TF32). An algorithm is chosen once per kind of
+// product: the library's own first choice, the same in every run, or the fastest of its choices
+// when they are tried. Its workspace is made once per stream.
 class CudaMatmul {
  public:
   CudaMatmul();
@@ -24,6 +25,9 @@ class CudaMatmul {
   CudaMatmul& operator=(const CudaMatmul&) = delete;
 
   void launch(cudaStream_t stream, const Matmul& op);
+
+  // Whether products of kinds that come from now on are tried: see Backend::try_ways.
+  void try_algorithms(bool on);
 
  private:
   // An operand as far as the choice of an algorithm depends on it.
@@ -45,12 +49,17 @@ class CudaMatmul {
 
   static Operand operand_of(const View& view);
   static Kind kind_of(const Matmul& op);
-  Plan& plan_for(const Matmul& op);
+  Plan& plan_for(cudaStream_t stream, const Matmul& op);
+  void choose(cudaStream_t stream, const Matmul& op, Plan& plan);
+  // Milliseconds of one product, into `out`; nothing if the algorithm cannot do it.
+  std::optional<float> time(cudaStream_t stream, const Matmul& op, const Plan& plan, void* out);
+  cublasStatus_t multiply(cudaStream_t stream, const Matmul& op, const Plan& plan, void* out);
   std::byte* workspace_of(cudaStream_t stream);
   void launch_aligned(cudaStream_t stream, const Matmul& op);
 
   cublasLtHandle_t handle_ = nullptr;
   std::mutex mutex_;
+  bool tries_ = false;
   std::map<Kind, std::unique_ptr<Plan>> plans_;
   std::map<cudaStream_t, std::byte*> workspaces_;
 };

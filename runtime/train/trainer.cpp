@@ -17,7 +17,8 @@ Trainer::Trainer(kernels::Backend& backend, Communicator& world, const data::Sam
       train_(train, split()) {
   build(own_stages());
   if (backend.first_use_waits()) {
-    warm_up(backend, *compute_, *model_, own_stages(), pass_shape());
+    warm_up(backend, *compute_, *model_, own_stages(), pass_shape(),
+            options_.deterministic ? Ways::the_first : Ways::the_fastest);
   }
   if (validation) validation_.emplace(*validation, split());
 }

@@ -43,6 +43,7 @@ struct TrainerOptions {
   double clip_norm = 1;
   optim::LossScale loss_scale;
   bool post_validation = false;  // see TrainingStepOptions
+  bool deterministic = false;    // also where a device is faster if runs may differ in their bits
   DataParallelOptions data_parallel;
   std::int64_t bucket_elements = ParameterBuffers::Options().bucket_elements;
 };

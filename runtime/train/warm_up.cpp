@@ -11,7 +11,7 @@ using kernels::Dtype;
 using kernels::Tensor;
 
 void warm_up(kernels::Backend& backend, kernels::Stream& compute, const RankModel& model,
-             const std::map<int, models::LayerRange>& stages, const PassShape& shape) {
+             const std::map<int, models::LayerRange>& stages, const PassShape& shape, Ways ways) {
   const auto zeros = [&](kernels::Shape of, Dtype dtype) {
     Tensor tensor = backend.allocate(compute, of, dtype, Category::activations);
     backend.run(compute, kernels::Fill{.out = tensor, .value = 0});
@@ -26,6 +26,7 @@ void warm_up(kernels::Backend& backend, kernels::Stream& compute, const RankMode
   const Tensor loss = zeros({1, 1}, Dtype::f64);
   const MicroBatch batch{.tokens = tokens, .target = {.tokens = tokens, .loss = loss}};
   const auto nobody = [](int) {};
+  backend.try_ways(ways == Ways::the_fastest);
   for (const auto& [number, layers] : stages) {
     const Stage& stage = model.stage(number);
     Stage::Saved saved;
@@ -35,6 +36,7 @@ void warm_up(kernels::Backend& backend, kernels::Stream& compute, const RankMode
                          saved);
     stage.backward_weight(compute, std::move(saved), nobody);
   }
+  backend.try_ways(false);
   compute.synchronize();
 }
 

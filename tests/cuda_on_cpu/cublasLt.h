@@ -4,7 +4,9 @@
 // other. Matrices are column-major.
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <cstdint>
+#include <vector>
 
 enum cublasStatus_t { CUBLAS_STATUS_SUCCESS, CUBLAS_STATUS_NOT_SUPPORTED };
 enum cudaDataType_t { CUDA_R_32F, CUDA_R_16BF, CUDA_R_16F };
@@ -43,10 +45,17 @@ using cublasLtMatrixLayout_t = LtMatrixLayout*;
 using cublasLtMatmulDesc_t = LtMatmulDescription*;
 using cublasLtMatmulPreference_t = LtMatmulPreference*;
 using cublasLtHandle_t = LtHandle*;
-struct cublasLtMatmulAlgo_t {};
+struct cublasLtMatmulAlgo_t {
+  int number;
+};
 struct cublasLtMatmulHeuristicResult_t {
   cublasLtMatmulAlgo_t algo;
 };
+
+// For tests: how many algorithms there are, and how long each takes besides, in milliseconds. A
+// negative time is one that cannot do the product. What was used last.
+extern std::vector<double> lt_algorithms;
+extern std::atomic<int> lt_last_algorithm;
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t*);
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t);

@@ -2,6 +2,13 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+std::vector<double> lt_algorithms = {0};
+std::atomic<int> lt_last_algorithm = -1;
+
 namespace {
 
 float number(const void* data, cudaDataType_t type, std::int64_t at) {
@@ -135,9 +142,11 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t,
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t,
                                               cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
                                               cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatmulPreference_t, int,
-                                              cublasLtMatmulHeuristicResult_t*, int* found) {
-  *found = 1;
+                                              cublasLtMatmulPreference_t, int wanted,
+                                              cublasLtMatmulHeuristicResult_t* results,
+                                              int* found) {
+  *found = std::min(wanted, static_cast<int>(lt_algorithms.size()));
+  for (int i = 0; i < *found; ++i) results[i].algo.number = i;
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -145,8 +154,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                               const void* a, cublasLtMatrixLayout_t a_layout, const void* b,
                               cublasLtMatrixLayout_t b_layout, const void* beta, const void* c,
                               cublasLtMatrixLayout_t c_layout, void* d,
-                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t*, void*,
-                              std::size_t, cudaStream_t stream) {
+                              cublasLtMatrixLayout_t d_layout,
+                              const cublasLtMatmulAlgo_t* algorithm, void*, std::size_t,
+                              cudaStream_t stream) {
   const Product product{.how = *description,
                         .alpha = *static_cast<const float*>(alpha),
                         .beta = *static_cast<const float*>(beta),
@@ -160,6 +170,12 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                         .d_layout = *d_layout};
   const bool is_aligned = reinterpret_cast<std::uintptr_t>(description->bias) % 16 == 0;
   if (!product.fits() || !is_aligned) return CUBLAS_STATUS_NOT_SUPPORTED;
-  stream->queue.enqueue([product] { product.run(); });
+  const double milliseconds = lt_algorithms.at(static_cast<std::size_t>(algorithm->number));
+  if (milliseconds < 0) return CUBLAS_STATUS_NOT_SUPPORTED;
+  lt_last_algorithm = algorithm->number;
+  stream->queue.enqueue([product, milliseconds] {
+    std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(milliseconds));
+    product.run();
+  });
   return CUBLAS_STATUS_SUCCESS;
 }

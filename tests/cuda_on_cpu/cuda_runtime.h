@@ -35,7 +35,8 @@ enum cudaError_t {
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum cudaDeviceAttr { cudaDevAttrClockRate };
-constexpr unsigned cudaEventDisableTiming = 2, cudaEventBlockingSync = 1, cudaStreamNonBlocking = 1;
+constexpr unsigned cudaEventDefault = 0, cudaEventDisableTiming = 2, cudaEventBlockingSync = 1,
+                   cudaStreamNonBlocking = 1;
 
 struct StreamOnCpu {
   trireme::kernels::HostStream queue;

@@ -117,6 +117,7 @@ seq_length = 48
 seed = 9223372036854775807
 device = "cpu"
 transport = "host"
+deterministic = true
 threads = 2
 eval_interval = 7
 eval_batches = 3

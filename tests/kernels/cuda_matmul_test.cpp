@@ -1,0 +1,47 @@
+// Which of cuBLASLt's algorithms a product takes.
+#include <cublasLt.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/device.h"
+
+namespace trireme::kernels {
+namespace {
+
+using test::Device;
+
+class CudaMatmulTest : public testing::Test {
+ protected:
+  CudaMatmulTest() { lt_algorithms = {6, -1, 1, 6}; }
+  ~CudaMatmulTest() override { lt_algorithms = {0}; }
+
+  // The algorithm that a product was made with.
+  int used(std::int64_t rows) {
+    const Tensor a = device.filled({rows, 4}, Dtype::f32, 1),
+                 b = device.filled({4, 3}, Dtype::f32, 1),
+                 out = device.filled({rows, 3}, Dtype::f32, 2);
+    device.run(Matmul{.a = a, .b = b, .out = out, .accumulate = true});
+    for (const double sum : device.values(out)) EXPECT_EQ(sum, 6) << "added once";
+    return lt_last_algorithm;
+  }
+
+  Device device;
+};
+
+TEST_F(CudaMatmulTest, TakesTheFirstAlgorithm) {
+  EXPECT_EQ(used(5), 0);
+  EXPECT_EQ(used(5), 0);
+}
+
+TEST_F(CudaMatmulTest, TakesTheFastestThatCanDoItWhenWaysAreTried) {
+  EXPECT_EQ(used(5), 0);
+  device.backend->try_ways(true);
+  EXPECT_EQ(used(5), 2) << "known before, but not tried";
+  EXPECT_EQ(used(6), 2);
+  device.backend->try_ways(false);
+  EXPECT_EQ(used(5), 2);
+  EXPECT_EQ(used(6), 2);
+  EXPECT_EQ(used(7), 0);
+}
+
+}  // namespace
+}  // namespace trireme::kernels
