@@ -1,6 +1,7 @@
 #pragma once
 
 #include <exception>
+#include <functional>
 #include <memory>
 
 namespace trireme::kernels {
@@ -71,9 +72,10 @@ class Stream {
   // Blocks until the queue is empty, then rethrows the first failed work.
   virtual void synchronize() = 0;
 
-  // From any thread: what is on the queue has failed, as `failure` says to whoever synchronizes
-  // next.
-  virtual void fail(std::exception_ptr failure) = 0;
+  // How to say, from any thread and even when the stream is gone, that what is on the queue has
+  // failed: whoever synchronizes next is told.
+  using Fail = std::function<void(std::exception_ptr failure)>;
+  virtual Fail failing() = 0;
 };
 
 }  // namespace trireme::kernels

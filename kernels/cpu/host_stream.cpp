@@ -73,9 +73,15 @@ class HostHold final : public Hold {
 
 }  // namespace
 
-HostStream::HostStream(int threads) : worker_([this, threads] { run_tasks(threads); }) {}
+HostStream::HostStream(int threads) : worker_([this, threads] { run_tasks(threads); }) {
+  self_->stream = this;
+}
 
 HostStream::~HostStream() {
+  {
+    const std::lock_guard lock(self_->mutex);
+    self_->stream = nullptr;
+  }
   {
     std::lock_guard lock(mutex_);
     closing_ = true;
@@ -118,6 +124,13 @@ void HostStream::synchronize() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return tasks_.empty(); });
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+Stream::Fail HostStream::failing() {
+  return [self = self_](std::exception_ptr failure) {
+    const std::lock_guard lock(self->mutex);
+    if (self->stream) self->stream->fail(std::move(failure));
+  };
 }
 
 void HostStream::fail(std::exception_ptr failure) {

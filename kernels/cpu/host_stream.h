@@ -4,6 +4,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -32,7 +33,7 @@ class HostStream final : public Stream {
   std::shared_ptr<const Instant> instant() override;
   void wait_for(std::shared_ptr<const Event> event) override;
   void synchronize() override;
-  void fail(std::exception_ptr failure) override;
+  Fail failing() override;
 
  private:
   struct Task {
@@ -40,6 +41,13 @@ class HostStream final : public Stream {
     bool always;                                   // runs even after a failure
   };
 
+  // For those who may outlive the stream.
+  struct Self {
+    std::mutex mutex;
+    HostStream* stream;  // nothing once it is gone
+  };
+
+  void fail(std::exception_ptr failure);
   void push(Task task);
   void run_tasks(int threads);
 
@@ -48,6 +56,7 @@ class HostStream final : public Stream {
   std::deque<Task> tasks_;  // front is running
   std::exception_ptr failure_;
   bool closing_ = false;
+  std::shared_ptr<Self> self_ = std::make_shared<Self>();
   std::thread worker_;  // last: starts when everything above exists
 };
 

@@ -11,6 +11,7 @@
 #include "kernels/cuda/cuda_matmul.h"
 #include "kernels/cuda/cuda_stream.h"
 #include "kernels/cuda/operations.h"
+#include "kernels/cuda/published_peak.h"
 
 namespace trireme::kernels {
 namespace {
@@ -99,11 +100,14 @@ class CudaBackend final : public Backend {
   void reset_memory_peaks() override { pool_.reset_peaks(); }
 
   double peak_flops_per_second(Dtype dtype) override {
+    const bool on_tensor_cores = dtype == Dtype::bf16 || dtype == Dtype::f16;
+    const double published = published_tensor_flops(properties_.name);
+    if (on_tensor_cores && published > 0) return published;
     int kilohertz = 0;
     check(cudaDeviceGetAttribute(&kilohertz, cudaDevAttrClockRate, device_));
     // Dense tensor-core operations per multiprocessor and cycle double with each generation.
     const double tensor = properties_.major >= 10 ? 8192 : properties_.major == 9 ? 4096 : 2048;
-    const double per_cycle = dtype == Dtype::bf16 || dtype == Dtype::f16 ? tensor : 256;
+    const double per_cycle = on_tensor_cores ? tensor : 256;
     return per_cycle * properties_.multiProcessorCount * kilohertz * 1e3;
   }
 

@@ -23,7 +23,9 @@ class CudaStream final : public Stream {
   std::shared_ptr<const Instant> instant() override;
   void wait_for(std::shared_ptr<const Event> event) override;
   void synchronize() override;
-  void fail(std::exception_ptr failure) override { failure_->set(std::move(failure)); }
+  Fail failing() override {
+    return [to = failure_](std::exception_ptr failure) { to->set(std::move(failure)); };
+  }
 
   std::shared_ptr<Hold> hold();
 

@@ -75,6 +75,24 @@ TEST(NcclCommunicator, FailsWithATimeoutWhenAPeerIsLateAndDoesNotHang) {
                 });
 }
 
+TEST(NcclCommunicator, GivesUpAllGroupsOnceOneIsLost) {
+  on_nccl_ranks(
+      2, {.timeout = std::chrono::milliseconds(200)},
+      [](test::Device& device, Communicator& world) {
+        const auto patient = world.split(0, "patient", {.timeout = std::chrono::minutes(10)});
+        const auto other_stream = device.backend->make_stream();
+        const auto data = device.filled({1, 1}, kernels::Dtype::f32, 1);
+        const auto other = device.filled({1, 1}, kernels::Dtype::f32, 1);
+        if (world.rank() == 1) return;
+        world.all_reduce(*device.stream, data);
+        patient->all_reduce(*other_stream, other);
+        const std::string why = "rank 0 of group world waited 200 ms for its peers in all_reduce";
+        EXPECT_EQ(failure_of(*device.stream), why);
+        EXPECT_EQ(failure_of(*other_stream), why);
+        EXPECT_THROW(patient->all_reduce(*other_stream, other), CommunicationError);
+      });
+}
+
 TEST(NcclCommunicator, DoesNotBlameAPeerForTheWorkBeforeAnOperation) {
   on_nccl_ranks(2, {.timeout = std::chrono::milliseconds(100)},
                 [](test::Device& device, Communicator& world) {

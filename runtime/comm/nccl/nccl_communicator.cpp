@@ -169,6 +169,7 @@ class NcclCommunicator final : public Communicator {
     });
     node_->watch.add({.group = group_,
                       .stream = &stream,
+                      .fail = stream.failing(),
                       .name = operation,
                       .begin = std::move(begin),
                       .end = stream.record()});

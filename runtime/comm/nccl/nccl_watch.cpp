@@ -11,6 +11,15 @@ namespace {
 
 constexpr std::chrono::milliseconds kInterval{20};
 
+// So is everything on a device that is lost, as whoever waits for a stream of it is told.
+bool is_reached(const kernels::Event& event) {
+  try {
+    return event.reached();
+  } catch (const kernels::DeviceError&) {
+    return true;
+  }
+}
+
 }  // namespace
 
 NcclWatch::NcclWatch() : worker_([this] { work(); }) {}
@@ -41,36 +50,36 @@ void NcclWatch::leave(const std::shared_ptr<NcclGroup>& group) {
   for (auto& [stream, queue] : under_way_) {
     std::erase_if(queue, [&](const Watched& watched) { return watched.operation.group == group; });
   }
+  drop_done();
   std::erase(groups_, group);
 }
 
 void NcclWatch::work() {
   std::unique_lock lock(mutex_);
-  while (!changed_.wait_for(lock, kInterval, [this] { return ending_; })) {
-    try {
-      look();
-    } catch (const kernels::DeviceError&) {
-      under_way_.clear();  // the device is lost, as whoever waits for a stream is told
-    }
-  }
+  while (!changed_.wait_for(lock, kInterval, [this] { return ending_; })) look();
 }
 
 void NcclWatch::look() {
+  drop_done();
   for (auto& [stream, queue] : under_way_) {
-    while (!queue.empty() && queue.front().operation.end->reached()) queue.pop_front();
-    if (queue.empty()) continue;
     if (const auto why = failure_of(queue.front())) {
       return give_up(std::make_exception_ptr(CommunicationError(*why)));
     }
   }
-  std::erase_if(under_way_, [](const auto& entry) { return entry.second.empty(); });
   if (const auto failure = failure_of_groups()) give_up(failure);
+}
+
+void NcclWatch::drop_done() {
+  for (auto& [stream, queue] : under_way_) {
+    while (!queue.empty() && is_reached(*queue.front().operation.end)) queue.pop_front();
+  }
+  std::erase_if(under_way_, [](const auto& entry) { return entry.second.empty(); });
 }
 
 std::optional<std::string> NcclWatch::failure_of(Watched& first) {
   if (const auto error = first.operation.group->error_of_peers()) return error;
   if (!first.began) {
-    if (first.operation.begin->reached()) first.began = Clock::now();
+    if (is_reached(*first.operation.begin)) first.began = Clock::now();
     return std::nullopt;
   }
   const NcclGroup::Place& place = first.operation.group->place();
@@ -88,9 +97,8 @@ std::exception_ptr NcclWatch::failure_of_groups() const {
 
 // Streams are told before their kernels end, so that nobody takes what these left for a result.
 void NcclWatch::give_up(const std::exception_ptr& failure) {
-  for (auto& [stream, queue] : under_way_) {
-    if (!queue.empty()) queue.front().operation.stream->fail(failure);
-  }
+  drop_done();
+  for (auto& [stream, queue] : under_way_) queue.front().operation.fail(failure);
   under_way_.clear();
   NcclGroup::abandon(std::exchange(groups_, {}), failure);
 }

@@ -28,10 +28,11 @@ class NcclWatch {
   NcclWatch& operator=(const NcclWatch&) = delete;
   ~NcclWatch();
 
-  // An operation of `group` on `stream`, which runs between two points of it.
+  // An operation of `group` on a stream, which runs between two points of it.
   struct Operation {
     std::shared_ptr<NcclGroup> group;
-    kernels::Stream* stream = nullptr;
+    const kernels::Stream* stream = nullptr;  // tells streams apart: it may be gone
+    kernels::Stream::Fail fail;
     const char* name = "";
     std::shared_ptr<const kernels::Event> begin, end;
   };
@@ -51,6 +52,7 @@ class NcclWatch {
 
   void work();
   void look();
+  void drop_done();
   // Why the operation that a stream is at has to be given up, if it has to.
   static std::optional<std::string> failure_of(Watched& first);
   std::exception_ptr failure_of_groups() const;
