@@ -37,7 +37,9 @@ void choose_device(RankSetup& setup, bool dry_run) {
     device = kernels::cuda_devices() > 0 ? Device::cuda : Device::cpu;
   }
   if (device != Device::cuda || kernels::cuda_devices() > 0 || dry_run) return;
-  loaded.reject("train.device", "there is no CUDA device that this build and this machine can use");
+  const std::string why = kernels::cuda_problem();
+  loaded.reject("train.device", "there is no CUDA device that this build and this machine can use" +
+                                    (why.empty() ? "" : ": " + why));
 }
 
 // What lives as long as the run must fit in the node, activations apart.

@@ -130,6 +130,22 @@ class CudaBackend final : public Backend {
   CachingPool pool_{std::make_unique<DeviceMemory>()};
 };
 
+std::string version_text(int number) {
+  return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10);
+}
+
+std::string problem_with_devices() {
+  int count = 0, driver = 0, runtime = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaSuccess) return count > 0 ? "" : "the NVIDIA driver has no device";
+  if (status != cudaErrorInsufficientDriver) return cudaGetErrorString(status);
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  if (driver == 0) return "there is no NVIDIA driver";
+  return "the NVIDIA driver is for CUDA " + version_text(driver) + ", this program for CUDA " +
+         version_text(runtime);
+}
+
 }  // namespace
 }  // namespace trireme::kernels
 
@@ -143,14 +159,10 @@ extern "C" int trireme_count_cuda_devices() {
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
-// Why there are none, such as a driver that is older than CUDA; nothing if there are some.
+// Why there are none; nothing if there are some.
 extern "C" void trireme_cuda_problem(char* text, int size) {
-  int count = 0;
-  const cudaError_t status = cudaGetDeviceCount(&count);
-  const char* problem = status != cudaSuccess ? cudaGetErrorString(status)
-                        : count == 0          ? "the driver has no device"
-                                              : "";
-  std::snprintf(text, static_cast<std::size_t>(size), "%s", problem);
+  const std::string problem = trireme::kernels::problem_with_devices();
+  std::snprintf(text, static_cast<std::size_t>(size), "%s", problem.c_str());
 }
 
 extern "C" void trireme_identify_cuda_device(int device, char* text, int size) {

@@ -32,6 +32,7 @@ enum cudaError_t {
   cudaSuccess,
   cudaErrorMemoryAllocation,
   cudaErrorNotReady,
+  cudaErrorInsufficientDriver,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum cudaDeviceAttr { cudaDevAttrClockRate };
@@ -121,6 +122,8 @@ inline cudaError_t cudaGetDeviceCount(int* count) {
   *count = 1;
   return cudaSuccess;
 }
+inline cudaError_t cudaDriverGetVersion(int*) { return cudaSuccess; }
+inline cudaError_t cudaRuntimeGetVersion(int*) { return cudaSuccess; }
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   *properties = {.name = "on the CPU",
                  .totalGlobalMem = std::size_t{1} << 30,
