@@ -22,7 +22,8 @@ class SyntheticBackend final : public Backend {
 
   explicit SyntheticBackend(Options options);
 
-  // Occupies the stream for this time, and no core. `ran`, if given, is written when it is over.
+  // Occupies the stream for this time, and no core; by what the kernel wakes it too late, the next
+  // pause of the stream is shorter. `ran`, if given, is written when it is over.
   void pause(Stream& stream, double seconds, Interval* ran = nullptr);
 
   std::string description() const override;

@@ -244,20 +244,15 @@ class MpiCommunicator final : public Communicator {
     }
   }
 
-  // Waits for all of `requests`, but for no longer than the timeout for each. Where one is done the
-  // others are on their way: then it looks again sooner.
+  // Waits for all of `requests`, but for no longer than the timeout for each. One by one: where one
+  // is done the others are on their way, and MPI_Test looks again after it has made progress, which
+  // MPI_Testsome leaves to the next call.
   void wait(std::span<MPI_Request> requests, const char* operation) const {
-    Patience patience(options_.timeout, options_.spin);
-    std::vector<int> places(requests.size());
-    for (std::size_t left = requests.size(); left > 0;) {
+    for (MPI_Request& request : requests) {
+      Patience patience(options_.timeout, options_.spin);
       int done = 0;
-      check(MPI_Testsome(static_cast<int>(requests.size()), requests.data(), &done, places.data(),
-                         MPI_STATUSES_IGNORE));
-      if (done == MPI_UNDEFINED) return;
-      left -= static_cast<std::size_t>(done);
-      if (done > 0) {
-        patience = Patience(options_.timeout, options_.spin);
-      } else if (!patience.wait()) {
+      while (check(MPI_Test(&request, &done, MPI_STATUS_IGNORE)), done == 0) {
+        if (patience.wait()) continue;
         throw CommunicationError("rank " + std::to_string(rank_) + " of group " + name_ +
                                  " waited " + std::to_string(options_.timeout.count()) +
                                  " ms for its peers in " + operation);
