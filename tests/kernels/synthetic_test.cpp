@@ -32,19 +32,19 @@ TEST(SyntheticBackend, TakesTimeAndNoCore) {
   EXPECT_LT(static_cast<double>(std::clock() - cores) / CLOCKS_PER_SEC, 0.05);
 }
 
-// Every one of these ends 20 to 100 microseconds late.
+// The kernel ends every one of these 20 to 100 microseconds late.
 TEST(SyntheticBackend, PausesTakeTheirTimeOnAverage) {
   constexpr int kPauses = 400;
   SyntheticBackend backend({});
-  const auto stream = backend.make_stream();
   double fastest = std::numeric_limits<double>::infinity();
   for (int round = 0; round < 5; ++round) {
+    const auto stream = backend.make_stream();  // a new one has nothing to make up for
     std::vector<SyntheticBackend::Interval> ran(kPauses);
     for (auto& one : ran) backend.pause(*stream, 0.1 / kPauses, &one);
     stream->synchronize();
     fastest = std::min(fastest, ran.back().end - ran.front().start);
   }
-  EXPECT_GE(fastest, 0.095);
+  EXPECT_GE(fastest, 0.0999);
   EXPECT_LT(fastest, 0.103);
 }
 
