@@ -100,7 +100,7 @@ Schedule schedule_for(const std::string& kind, const PipelineOptions& options, i
   request.cost = options.share;
   request.communication = message_seconds;
   if (options.memory_limit > 0) request.goal.memory_limit = {options.memory_limit};
-  return schedules::make_schedule(request);
+  return schedules::take_pairs_apart(schedules::make_schedule(request));
 }
 
 }  // namespace

@@ -51,7 +51,7 @@ runtime::TrainerOptions training_options(const StepOptions& options, int ranks) 
   training.stages = models::split_layers(options.model, training.schedule.placement.stages,
                                          training.costs.whole());
   training.schedule = schedules::merge_free_splits(
-      training.schedule, training.costs.of(training.stages, options.pipeline),
+      schedules::take_pairs_apart(training.schedule), training.costs.of(training.stages, options.pipeline),
       schedules::Objective::makespan);
   training.sequence_length = options.sequence_length;
   training.global_batch = options.global_batch(ranks);

@@ -148,11 +148,12 @@ class PipelineResolver {
     return true;
   }
 
-  // Two halves that are neighbors become one pass where the schedule gains nothing from the split:
-  // then communication of one can hide behind the other.
+  // A rank runs one pass at a time. Two halves that are neighbors become one pass where the
+  // schedule gains nothing from the split: then communication of one can hide behind the other.
   void finish(const Schedule& schedule) {
-    options_.schedule = schedules::merge_free_splits(
-        schedule, options_.costs.of(options_.stages, ranks_), schedules::Objective::makespan);
+    options_.schedule = schedules::merge_free_splits(schedules::take_pairs_apart(schedule),
+                                                     options_.costs.of(options_.stages, ranks_),
+                                                     schedules::Objective::makespan);
   }
 
   LoadedConfig& loaded_;

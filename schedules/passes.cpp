@@ -46,6 +46,14 @@ Schedule split_backward(const Schedule& schedule) {
   return split;
 }
 
+Schedule take_pairs_apart(const Schedule& schedule) {
+  Schedule apart = schedule;
+  for (auto& actions : apart.ranks) {
+    for (Action& action : actions) action.overlaps_next = false;
+  }
+  return apart;
+}
+
 Schedule merge_backward(const Schedule& schedule) {
   Schedule merged = schedule;
   for (auto& actions : merged.ranks) {
@@ -84,10 +92,9 @@ Schedule merge_free_splits(const Schedule& schedule, const Costs& costs, Objecti
 }
 
 Schedule forward_only(const Schedule& schedule) {
-  Schedule forward = schedule;
+  Schedule forward = take_pairs_apart(schedule);
   for (auto& actions : forward.ranks) {
     std::erase_if(actions, [](const Action& action) { return action.pass != Pass::forward; });
-    for (Action& action : actions) action.overlaps_next = false;
     std::ranges::sort(actions, {}, [](const Action& action) {
       return std::pair(action.micro_batch, action.stage);
     });

@@ -10,6 +10,11 @@ namespace trireme::schedules {
 // Every whole backward pass in two halves, one right after the other. Pairs stay whole.
 Schedule split_backward(const Schedule& schedule);
 
+// The two passes of every pair one after the other, in their order: for ranks that run one pass at
+// a time, as trireme's do. The first's result leaves when it is there, and the second's input may
+// come later; the makespan is no longer, the memory no larger.
+Schedule take_pairs_apart(const Schedule& schedule);
+
 // The two halves of a backward pass become one where they are neighbors. A whole pass can overlap
 // tensor-parallel communication of one half with the products of the other; it gives its gradient
 // later.

@@ -42,6 +42,17 @@ TEST_F(ResolvePipelineTest, GoesByTheCostsItIsGiven) {
   EXPECT_EQ(options.stages.back().count, 6);
 }
 
+TEST_F(ResolvePipelineTest, RunsThePassesOfAPairOneAfterTheOther) {
+  const auto [loaded, options] =
+      resolved(kSmallRun,
+               {"model.num_hidden_layers=4", "parallel.pipeline=2", "schedule.kind=dualpipe-v"}, 2);
+  expect_no_problems(loaded);
+  EXPECT_EQ(options.schedule.kind, "dualpipe-v");
+  for (const auto& actions : options.schedule.ranks) {
+    for (const schedules::Action& action : actions) EXPECT_FALSE(action.overlaps_next);
+  }
+}
+
 TEST_F(ResolvePipelineTest, ValidatesLaterOnlyWhereThereAreSeveralStages) {
   const std::string key = "optimizer.post_validation=true";
   EXPECT_FALSE(resolved(kSmallRun, {key}, 1).options.post_validation);

@@ -6,6 +6,7 @@
 
 #include "schedules/check.h"
 #include "schedules/generate.h"
+#include "schedules/memory.h"
 #include "schedules/text.h"
 #include "tests/schedules/every_kind.h"
 
@@ -27,6 +28,36 @@ TEST(SplitBackward, MakesTwoHalvesOfEveryWholePass) {
 TEST(SplitBackward, LeavesPairsAlone) {
   const std::string pair = "0F0 [0F1+0BW0] 0BW1";
   EXPECT_EQ(rank_text(split_backward(one_rank(pair, 2)).ranks[0]), "0F0 [0F1+0BW0] 0B1 0W1");
+}
+
+TEST(TakePairsApart, RunsOneAfterTheOther) {
+  const std::string pairs = "0F0 [0F1+0BW0] [0BW1+0F2] 0BW2";
+  EXPECT_EQ(rank_text(take_pairs_apart(one_rank(pairs, 3)).ranks[0]), "0F0 0F1 0BW0 0BW1 0F2 0BW2");
+}
+
+TEST(TakePairsApart, NeverMakesAStepLongerOrLarger) {
+  for (const auto& [name, schedule] : every_kind()) {
+    const Schedule apart = take_pairs_apart(schedule);
+    EXPECT_TRUE(problems_of(apart).empty()) << name;
+    EXPECT_EQ(deadlock_of(lower(apart)), "") << name;
+    const Costs costs = Costs::even(schedule.placement, {2, 3, 1}, 0.25);
+    EXPECT_LE(simulate(apart, costs).makespan(), simulate(schedule, costs).makespan() + 1e-9)
+        << name;
+    const auto whole = peak_memory(schedule, {}), parted = peak_memory(apart, {});
+    for (std::size_t rank = 0; rank < whole.size(); ++rank) {
+      EXPECT_LE(parted[rank], whole[rank] + 1e-9) << name;
+    }
+  }
+}
+
+// Of a pair that ends together the first result waits for the second pass, on every rank.
+TEST(TakePairsApart, ShortensDualPipe) {
+  for (const Schedule& schedule : {dual_pipe({8, 24, 1, 0}), dual_pipe_v({8, 24, 2, 0})}) {
+    const Costs costs = Costs::even(schedule.placement, {20, 20, 20}, 0.67);
+    EXPECT_LT(simulate(take_pairs_apart(schedule), costs).makespan(),
+              0.97 * simulate(schedule, costs).makespan())
+        << schedule.kind;
+  }
 }
 
 TEST(MergeBackward, JoinsNeighborsOfOneMicroBatchOnly) {
