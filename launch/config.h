@@ -10,6 +10,7 @@
 #include "optim/learning_rate.h"
 #include "runtime/comm/mesh.h"
 #include "runtime/model/recompute.h"
+#include "runtime/trace/span_log.h"
 
 namespace trireme::launch {
 
@@ -101,6 +102,10 @@ struct CheckpointSection {
   double timeout_seconds = 3600;  // for the slowest rank's disk
 };
 
+struct TraceSection {
+  runtime::StepRange steps;
+};
+
 struct WatchdogSection {
   std::optional<double> timeout_seconds;  // nothing: ten minutes
 };
@@ -121,6 +126,7 @@ struct Config {
   ScheduleSection schedule;
   RecomputeSection recompute;
   CheckpointSection checkpoint;
+  TraceSection trace;
   WatchdogSection watchdog;
   RunSection run;
 };

@@ -223,19 +223,6 @@ Key word(About about, Access access, std::vector<std::string> words) {
   return key;
 }
 
-// A key of which one value is built so far.
-inline Key only(About about, const char* type, const char* value) {
-  return {about.name,
-          type,
-          about.unit,
-          std::string(value) + " in this version",
-          about.help,
-          [=](Config&, const toml::node& node) {
-            if (toml_text(node) != value) throw RuleBroken();
-          },
-          [=](const Config&) { return std::string(value); }};
-}
-
 // Optional sizes of the model, over what a preset says.
 template <class Access>
 Key size(About about, Access access, std::int64_t least) {

@@ -126,6 +126,13 @@ void check_data(LoadedConfig& loaded, const models::Shape& shape) {
   }
 }
 
+void check_trace(LoadedConfig& loaded) {
+  const std::int64_t steps = loaded.config.train.steps;
+  if (loaded.config.trace.steps.first > steps) {
+    loaded.reject("trace.steps", "must begin by train.steps = " + std::to_string(steps));
+  }
+}
+
 kernels::Dtype resolve_compute(PrecisionSection& precision, Device device) {
   if (precision.compute == Compute::automatic) {
     precision.compute = device == Device::cuda ? Compute::bf16 : Compute::fp32;
@@ -147,6 +154,7 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
   check_batch(loaded, options.mesh);
   check_optimizer(loaded);
   check_decay(loaded);
+  check_trace(loaded);
   check_data(loaded, options.model);
   if (!loaded.any_rejected("model")) check_tensor(loaded, options.model);
   options.compute = resolve_compute(config.precision, config.train.device);

@@ -2,6 +2,10 @@
 
 #include <toml++/toml.h>
 
+#include <array>
+#include <charconv>
+#include <string_view>
+
 #include "launch/key_kinds.h"
 #include "schedules/catalog.h"
 
@@ -40,6 +44,45 @@ Key split() {
               list += (list.empty() ? "[" : ", ") + std::to_string(count);
             }
             return list + "]";
+          }};
+}
+
+// Spans are kept in memory until the last of these steps is over.
+constexpr std::int64_t kMostTracedSteps = 1000;
+
+// "12" or "10-12".
+runtime::StepRange step_range(std::string_view text) {
+  std::array<std::int64_t, 2> ends{};
+  const std::size_t dash = text.find('-');
+  const std::array parts{text.substr(0, dash),
+                         dash == std::string_view::npos ? text : text.substr(dash + 1)};
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const char* end = parts[i].data() + parts[i].size();
+    const auto [rest, error] = std::from_chars(parts[i].data(), end, ends[i]);
+    if (error != std::errc() || rest != end) throw RuleBroken();
+  }
+  const auto [first, last] = ends;
+  if (first < 1 || last < first || last - first >= kMostTracedSteps) throw RuleBroken();
+  return {.first = first, .last = last};
+}
+
+Key traced_steps() {
+  return {"trace.steps",
+          "text or integer",
+          "steps",
+          "\"\", 12 or \"10-12\", at most " + std::to_string(kMostTracedSteps) + " steps",
+          "whose passes, messages and collectives go into the folder trace of the run, for "
+          "ui.perfetto.dev",
+          [](Config& config, const toml::node& node) {
+            const auto text = node.is_integer() ? std::to_string(value_of<std::int64_t>(node))
+                                                : value_of<std::string>(node);
+            config.trace.steps = text.empty() ? runtime::StepRange() : step_range(text);
+          },
+          [](const Config& config) {
+            const auto [first, last] = config.trace.steps;
+            if (config.trace.steps == runtime::StepRange()) return quoted("");
+            const std::string from = std::to_string(first);
+            return quoted(first == last ? from : from + "-" + std::to_string(last));
           }};
 }
 
@@ -95,7 +138,7 @@ std::vector<Key> run_keys() {
       number({"checkpoint.timeout_seconds", "seconds",
               "longest wait for another rank to write its part before the run fails"},
              at(checkpoint, &CheckpointSection::timeout_seconds), kSeconds),
-      only({"trace.steps", "", "steps to trace"}, "text", "\"\""),
+      traced_steps(),
       number_or_auto({"watchdog.timeout_seconds", "seconds",
                       "longest wait for another rank before the run fails; auto: 600"},
                      at(&Config::watchdog, &WatchdogSection::timeout_seconds), kSeconds),

@@ -37,6 +37,9 @@ struct Action {
   }
 };
 
+// "forward", "backward_input", ...
+const char* name_of(Pass pass);
+
 // "F", "B", "W", "BW" or "R".
 const char* letter_of(Pass pass);
 

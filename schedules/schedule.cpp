@@ -4,6 +4,17 @@
 
 namespace trireme::schedules {
 
+const char* name_of(Pass pass) {
+  switch (pass) {
+    case Pass::forward: return "forward";
+    case Pass::backward_input: return "backward_input";
+    case Pass::backward_weight: return "backward_weight";
+    case Pass::backward: return "backward";
+    case Pass::recompute: return "recompute";
+  }
+  return "";
+}
+
 const char* letter_of(Pass pass) {
   switch (pass) {
     case Pass::forward: return "F";

@@ -23,17 +23,6 @@ std::string quoted(const std::string& text) {
   return result + '"';
 }
 
-const char* name_of(Pass pass) {
-  switch (pass) {
-    case Pass::forward: return "forward";
-    case Pass::backward_input: return "backward_input";
-    case Pass::backward_weight: return "backward_weight";
-    case Pass::backward: return "backward";
-    case Pass::recompute: return "recompute";
-  }
-  return "";
-}
-
 class TraceWriter {
  public:
   TraceWriter(const Schedule& schedule, const Timeline& timeline, const MemoryModel& model)

@@ -24,6 +24,7 @@
 #include "launch/run_checkpoints.h"
 #include "launch/run_folder.h"
 #include "launch/run_header.h"
+#include "launch/run_trace.h"
 #include "models/work.h"
 
 namespace trireme::launch {
@@ -62,10 +63,11 @@ class Run {
     phase_ = "measuring costs of passes";
     measure_pipeline(setup_, *world);
     make_scale();
+    begin_trace();
     phase_ = "building the model";
-    runtime::Trainer trainer(*setup_.backend, *world, *setup_.data.train,
-                             setup_.data.validation ? &*setup_.data.validation : nullptr,
-                             options());
+    runtime::Trainer trainer(
+        *setup_.backend, trace_ ? trace_->watch(*world) : *world, *setup_.data.train,
+        setup_.data.validation ? &*setup_.data.validation : nullptr, options());
     say_header();
     try {
       phase_ = "loading a checkpoint";
@@ -126,6 +128,13 @@ class Run {
     hosts_ = job_.gather(host_name());
   }
 
+  void begin_trace() {
+    const runtime::StepRange steps = loaded().config.trace.steps;
+    if (steps == runtime::StepRange()) return;
+    trace_.emplace(job_, hosts_, options().mesh, steps);
+    setup_.options.spans = &trace_->spans();
+  }
+
   void say_header() {
     if (!folder_) return;
     const auto say = [](const std::string& text) {
@@ -158,12 +167,23 @@ class Run {
     if (checkpoints_.writes()) {
       observer.checkpoint = [&] { checkpoints_.save(trainer, setup_.data); };
     }
+    if (trace_) {
+      observer.trace = [this](const std::vector<runtime::Span>& spans) { write_trace(spans); };
+    }
     const runtime::Outcome outcome = trainer.run(observer, stop_.requested);
     progress.clear();
     phase_ = "writing checkpoints";
     const bool saved = finish_checkpoints(trainer, outcome);
     say_peaks();
     return conclude(outcome, saved);
+  }
+
+  void write_trace(const std::vector<runtime::Span>& spans) {
+    const auto folder = std::filesystem::path(loaded().config.run.dir) / "trace";
+    trace_->write(folder, spans);
+    if (!folder_) return;
+    kernels::log().info("trace of steps {} to {} in {}, for ui.perfetto.dev", trace_->steps().first,
+                        trace_->steps().last, folder.string());
   }
 
   // Whether the run can go on from where it stopped. What failed to be written ends every rank.
@@ -291,6 +311,7 @@ class Run {
   std::optional<RunFolder> folder_;  // on rank 0
   Scale scale_;
   std::vector<std::string> hosts_;
+  std::optional<RunTrace> trace_;  // where steps are recorded
   double typical_seconds_ = 0;
   std::int64_t first_step_ = 1;
   Deadline deadline_{0};

@@ -30,13 +30,14 @@ std::size_t index(int value) { return static_cast<std::size_t>(value); }
 }  // namespace
 
 Executor::Executor(kernels::Backend& backend, kernels::Stream& compute, schedules::Program program,
-                   Communicator& pipeline, MessageFormat message)
+                   Communicator& pipeline, MessageFormat message, SpanLog* spans)
     : backend_(backend),
       compute_(compute),
       program_(std::move(program)),
       head_(schedules::head_start(program_)),
       message_(message),
-      rank_(pipeline.rank()) {
+      rank_(pipeline.rank()),
+      spans_(program_, rank_, spans) {
   kernels::expects(static_cast<int>(program_.ranks.size()) == pipeline.size(),
                    "executor: a program for as many ranks as the pipeline has");
   for (const Action& action : program_.schedule.ranks[index(rank_)]) {
@@ -102,6 +103,7 @@ std::vector<std::int32_t> Executor::labels_of(const End& end) const {
 void Executor::make_lanes() {
   const auto add = [&](std::vector<int> transfers) {
     lanes_.push_back({.stream = backend_.make_stream(), .transfers = std::move(transfers)});
+    spans_.name_lane(*lanes_.back().stream, lanes_.back().transfers);
   };
   if (program_.has_one_stream()) {
     add(program_.transfer_order[index(rank_)]);
@@ -186,6 +188,7 @@ std::vector<schedules::Interval> Executor::intervals() const {
 
 void Executor::begin_run() {
   next_ = 0;
+  spans_.begin_run();
   begun_ = compute_.instant();
   timed_.clear();
   head_only_ = false;
@@ -206,6 +209,7 @@ void Executor::run_action(Passes& passes, int position) {
   Timed timed{.start = compute_.instant(), .end = nullptr};
   hand_over(action, position, run_pass(passes, action));
   timed.end = compute_.instant();
+  spans_.action(compute_, position, timed.start, timed.end);
   timed_.push_back(std::move(timed));
   running_.push_back(compute_.record());
 }
@@ -285,15 +289,19 @@ void Executor::post(Lane& lane, int i) {
   const View label = end.labels.view().row_range(transfer.number, 1);
   if (end.sends) {
     lane.stream->wait_for(state.ready);
+    auto start = spans_.start(*lane.stream);
     const std::array<Message, 2> parts{{{peer, label}, {peer, state.data}}};
     end.group->exchange(*lane.stream, parts, {});
+    spans_.message(*lane.stream, i, std::move(start));
     outgoing_.push_back({.data = std::move(state.data), .gone = lane.stream->record()});
     return;
   }
   state.data = backend_.allocate(compute_, message_.shape, message_.dtype, Category::activations);
   lane.stream->wait_for(compute_);
+  auto start = spans_.start(*lane.stream);
   const std::array<Message, 2> parts{{{peer, label}, {peer, state.data}}};
   end.group->exchange(*lane.stream, {}, parts);
+  spans_.message(*lane.stream, i, std::move(start));
   state.ready = lane.stream->record();
 }
 

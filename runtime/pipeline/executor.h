@@ -11,6 +11,7 @@
 #include "kernels/backend.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/pipeline/passes.h"
+#include "runtime/pipeline/program_spans.h"
 #include "schedules/head_start.h"
 #include "schedules/program.h"
 
@@ -31,9 +32,10 @@ class Executor {
   };
 
   // Collective over `pipeline`, whose ranks are the program's. All have the same program. The
-  // program is proven free of deadlock: see deadlock_of.
+  // program is proven free of deadlock: see deadlock_of. `spans`, if given, is borrowed and told of
+  // every action and message; of the executors on a pipeline, one may have it.
   Executor(kernels::Backend& backend, kernels::Stream& compute, schedules::Program program,
-           Communicator& pipeline, MessageFormat message);
+           Communicator& pipeline, MessageFormat message, SpanLog* spans = nullptr);
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
   ~Executor();
@@ -120,6 +122,7 @@ class Executor {
   schedules::HeadStart head_;
   MessageFormat message_;
   int rank_;
+  ProgramSpans spans_;
   std::map<int, End> ends_;  // by channel
   std::vector<Lane> lanes_;
   std::set<std::size_t> recomputed_;  // cells with a recompute pass

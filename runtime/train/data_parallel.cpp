@@ -63,6 +63,7 @@ DataParallel::DataParallel(kernels::Backend& backend, Stream& compute, Parameter
                                Category::workspace)),
       host_(backend.host_memory(totals_.view().bytes())),
       host_times_(backend.host_memory(totals_.view().bytes())) {
+  if (options_.spans) options_.spans->name_lane(*communication_, "gradients and parameters");
   const Communicator& data = *groups_.data;
   kernels::expects(buffers.options().owners == data.size(), "buffers padded for the group");
   for (int b = 0; b < buffers.buckets(); ++b) {
@@ -272,10 +273,13 @@ double DataParallel::bubble_on_host() const {
 }
 
 void DataParallel::update(double learning_rate, double gradient_scale, std::int64_t step) {
-  for (Bucket& bucket : buckets_) {
-    bucket.optimizer->update(compute_, bucket.owned_gradients, learning_rate, gradient_scale, step);
-    gather(bucket);
-  }
+  recorded(options_.spans, compute_, "compute", {.name = "update", .kind = "optimizer"}, [&] {
+    for (Bucket& bucket : buckets_) {
+      bucket.optimizer->update(compute_, bucket.owned_gradients, learning_rate, gradient_scale,
+                               step);
+      gather(bucket);
+    }
+  });
 }
 
 void DataParallel::keep() {

@@ -8,6 +8,7 @@
 #include "optim/adamw.h"
 #include "runtime/comm/mesh.h"
 #include "runtime/model/parameter_buffers.h"
+#include "runtime/trace/span_log.h"
 
 namespace trireme::runtime {
 
@@ -33,6 +34,7 @@ struct DataParallelOptions {
   // gradients of what all of them hold.
   bool sequence_parallel = false;
   optim::AdamWOptions adamw;
+  SpanLog* spans = nullptr;  // borrowed
 };
 
 // What a step's gradients amounted to, over all ranks.

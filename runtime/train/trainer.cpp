@@ -15,6 +15,7 @@ Trainer::Trainer(kernels::Backend& backend, Communicator& world, const data::Sam
       mesh_(world, options_.mesh),
       compute_(backend.make_stream()),
       train_(train, split()) {
+  if (options_.spans) options_.spans->name_lane(*compute_, "compute");
   build(own_stages());
   if (backend.first_use_waits()) {
     warm_up(backend, *compute_, *model_, own_stages(), pass_shape(),
@@ -58,6 +59,7 @@ void Trainer::build(std::map<int, models::LayerRange> stages) {
                          .recompute_layers = options_.recompute_layers});
   DataParallelOptions data_parallel = options_.data_parallel;
   data_parallel.sequence_parallel = options_.sequence_parallel;
+  data_parallel.spans = options_.spans;
   data_parallel_ = std::make_unique<DataParallel>(
       backend_, *compute_, *buffers_,
       make_parameter_groups(mesh_, static_cast<int>(options_.model.num_key_value_heads), has_end),
@@ -67,7 +69,7 @@ void Trainer::build(std::map<int, models::LayerRange> stages) {
   const PassShape passes = pass_shape();
   const Executor::MessageFormat message{.shape = passes.activation, .dtype = passes.dtype};
   training_ = std::make_unique<Executor>(backend_, *compute_, schedules::lower(options_.schedule),
-                                         pipeline, message);
+                                         pipeline, message, options_.spans);
   evaluation_ = std::make_unique<Executor>(
       backend_, *compute_, schedules::lower(schedules::forward_only(options_.schedule)), pipeline,
       message);
@@ -101,6 +103,7 @@ Outcome Trainer::run(const TrainerObserver& observer, const std::atomic<bool>& s
   const Outcome outcome = run_steps(observer, stop);
   // However it ended, the parameters are those of the last update everywhere.
   data_parallel_->synchronize();
+  show_trace(observer);
   return outcome;
 }
 
@@ -115,6 +118,7 @@ Outcome Trainer::run_steps(const TrainerObserver& observer, const std::atomic<bo
     return ended;
   };
   for (std::int64_t step = progress_.step + 1; step <= options_.steps; ++step) {
+    begin_recording(step);
     step_->start(train_, progress_.samples + (is_settled ? 0 : options_.global_batch));
     if (!is_settled) {
       if (const auto ended = settle_now()) {
@@ -130,9 +134,17 @@ Outcome Trainer::run_steps(const TrainerObserver& observer, const std::atomic<bo
     const bool saves = observer.checkpoint && saves_after(step);
     if (step_->is_open() && !evaluates && !saves && step < options_.steps) continue;
     if (const auto ended = settle_now()) return *ended;
-    if (saves) observer.checkpoint();
-    if (evaluates) evaluate(step, observer);
-    if (saves || evaluates) start = std::chrono::steady_clock::now();
+    if (options_.spans) options_.spans->end_step();
+    if (saves) {
+      observer.checkpoint();
+      record_on_host(step, "checkpoint", start);
+      start = std::chrono::steady_clock::now();
+    }
+    if (evaluates) {
+      evaluate(step, observer);
+      record_on_host(step, "evaluation", start);
+      start = std::chrono::steady_clock::now();
+    }
   }
   return Outcome::finished;
 }
@@ -152,6 +164,11 @@ std::optional<Outcome> Trainer::settle(StepRecord& record, const TrainerObserver
   progress_.loss_scale_good_steps = step_->loss_scale().good_steps();
   record.skipped_steps = progress_.skipped_steps;
   record.memory = backend_.memory();
+  record_on_host(record.step, "step " + std::to_string(record.step), start);
+  if (options_.spans && record.step == options_.spans->steps().last) {
+    data_parallel_->synchronize();
+    show_trace(observer);
+  }
   observer.step(record);
   if (progress_.skipped_in_a_row > options_.max_skipped_steps) return Outcome::diverged;
   if (record.result.stop) return Outcome::stopped;
@@ -182,6 +199,24 @@ void Trainer::evaluate(std::int64_t step, const TrainerObserver& observer) {
     total += step_->evaluate(*validation_, batch * options_.global_batch);
   }
   observer.evaluation(step, total / static_cast<double>(options_.eval_batches));
+}
+
+void Trainer::begin_recording(std::int64_t step) {
+  if (options_.spans) options_.spans->begin_step(step, *compute_);
+}
+
+void Trainer::record_on_host(std::int64_t step, const std::string& name,
+                             std::chrono::steady_clock::time_point start) {
+  if (!options_.spans || !options_.spans->steps().contains(step)) return;
+  options_.spans->add_on_host({.name = name, .kind = "host"}, start,
+                              std::chrono::steady_clock::now());
+}
+
+// Every stream has passed what was recorded.
+void Trainer::show_trace(const TrainerObserver& observer) {
+  if (!options_.spans) return;
+  const std::vector<Span> spans = options_.spans->take(*compute_);
+  if (!spans.empty() && observer.trace) observer.trace(spans);
 }
 
 }  // namespace trireme::runtime

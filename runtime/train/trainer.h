@@ -12,6 +12,7 @@
 #include "models/work.h"
 #include "optim/learning_rate.h"
 #include "runtime/comm/mesh.h"
+#include "runtime/trace/span_log.h"
 #include "runtime/train/pass_costs.h"
 #include "runtime/train/rank_state.h"
 #include "runtime/train/step.h"
@@ -46,6 +47,7 @@ struct TrainerOptions {
   bool deterministic = false;    // also where a device is faster if runs may differ in their bits
   DataParallelOptions data_parallel;
   std::int64_t bucket_elements = ParameterBuffers::Options().bucket_elements;
+  SpanLog* spans = nullptr;  // borrowed: what is to be told of the steps that it records
 };
 
 // A finished step, as it is shown and logged.
@@ -65,6 +67,8 @@ struct TrainerObserver {
   std::function<void(std::int64_t step, double loss)> evaluation;
   // A checkpoint is due, and nothing is under way. Not called if nothing.
   std::function<void()> checkpoint = {};
+  // What was recorded, once: after the last step of it, or at the end of the run before that.
+  std::function<void(const std::vector<Span>&)> trace = {};
 };
 
 enum class Outcome { finished, stopped, diverged };
@@ -107,6 +111,10 @@ class Trainer {
   std::optional<Outcome> settle(StepRecord& record, const TrainerObserver& observer,
                                 std::chrono::steady_clock::time_point start);
   void evaluate(std::int64_t step, const TrainerObserver& observer);
+  void begin_recording(std::int64_t step);
+  void record_on_host(std::int64_t step, const std::string& name,
+                      std::chrono::steady_clock::time_point start);
+  void show_trace(const TrainerObserver& observer);
 
   kernels::Backend& backend_;
   TrainerOptions options_;

@@ -148,7 +148,7 @@ resume = "runs/other/checkpoints"
 timeout_seconds = 90.5
 
 [trace]
-steps = ""
+steps = "10-12"
 
 [watchdog]
 timeout_seconds = 12.5
@@ -164,6 +164,19 @@ TEST_F(ConfigKeysTest, WriteEveryValueAsItWasRead) {
   for (const Key& key : config_keys()) {
     if (key.name == "model.preset" || key.name == "model.hf_config") continue;
     EXPECT_TRUE(loaded.places.contains(key.name)) << key.name << " is missing in this test";
+  }
+}
+
+TEST_F(ConfigKeysTest, NameTheStepsOfATrace) {
+  const auto traced = [&](const std::string& value) {
+    return load("[trace]\nsteps = \"" + value + "\"\n");
+  };
+  EXPECT_EQ(traced("").config.trace.steps, runtime::StepRange());
+  EXPECT_EQ(traced("12").config.trace.steps, (runtime::StepRange{12, 12}));
+  EXPECT_EQ(load("[trace]\nsteps = 12").config.trace.steps, (runtime::StepRange{12, 12}));
+  EXPECT_EQ(traced("10-1009").config.trace.steps, (runtime::StepRange{10, 1009}));
+  for (const char* wrong : {"0", "3-2", "10-1010", "a", "1-", "-1", "1-2-3", "1 - 2", "1,2"}) {
+    expect_says(problem_with(traced(wrong), "trace.steps").rule, "\"10-12\", at most 1000 steps");
   }
 }
 

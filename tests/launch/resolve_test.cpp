@@ -82,6 +82,12 @@ TEST_F(ResolveTest, ScalesTheLossOfHalfPrecisionOnly) {
   }
 }
 
+TEST_F(ResolveTest, RefusesATraceOfStepsThatTheRunDoesNotHave) {
+  expect_says(problem("trace.steps", {"train.steps=40", "trace.steps=\"41-42\""}).rule,
+              "must begin by train.steps = 40");
+  expect_no_problems(resolved(kSmallRun, {"train.steps=40", "trace.steps=\"40-42\""}).loaded);
+}
+
 TEST_F(ResolveTest, ListsTheNearestBatchesThatAreShared) {
   const Problem odd = problem("train.global_batch_size",
                               {"train.global_batch_size=25", "train.micro_batch_size=4"}, 2);
