@@ -51,8 +51,8 @@ runtime::TrainerOptions training_options(const StepOptions& options, int ranks) 
   training.stages = models::split_layers(options.model, training.schedule.placement.stages,
                                          training.costs.whole());
   training.schedule = schedules::merge_free_splits(
-      schedules::take_pairs_apart(training.schedule), training.costs.of(training.stages, options.pipeline),
-      schedules::Objective::makespan);
+      schedules::take_pairs_apart(training.schedule),
+      training.costs.of(training.stages, options.pipeline), schedules::Objective::makespan);
   training.sequence_length = options.sequence_length;
   training.global_batch = options.global_batch(ranks);
   training.micro_batch = options.micro_batch;
