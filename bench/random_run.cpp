@@ -53,6 +53,12 @@ runtime::TrainerOptions training_options(const StepOptions& options, int ranks) 
   training.schedule = schedules::merge_free_splits(
       schedules::take_pairs_apart(training.schedule),
       training.costs.of(training.stages, options.pipeline), schedules::Objective::makespan);
+  training.compute = options.compute;
+  training.recompute = options.recompute;
+  training.deterministic = options.deterministic;
+  if (options.compute == kernels::Dtype::f16) {
+    training.loss_scale = optim::LossScale::dynamic(65536, 1000);
+  }
   training.sequence_length = options.sequence_length;
   training.global_batch = options.global_batch(ranks);
   training.micro_batch = options.micro_batch;

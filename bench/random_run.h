@@ -37,6 +37,9 @@ struct StepOptions {
   std::int64_t micro_batches = 1;  // of one step, on each replica
   int tensor = 1, pipeline = 1;    // ranks of a replica; the others are replicas
   std::string schedule = "1f1b";
+  kernels::Dtype compute = kernels::Dtype::f32;
+  runtime::Recompute recompute = runtime::Recompute::none;
+  bool deterministic = false;
   std::int64_t steps = 10;
   std::int64_t warmup = 2;  // steps not counted
 

@@ -19,6 +19,7 @@ StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world,
       .flops_per_token = models::training_flops(options.model, options.sequence_length).causal};
   const auto observe = [&](const runtime::StepRecord& record) {
     if (record.step == 1) times.first_loss = record.result.loss;
+    times.peak_memory = record.memory.total.peak;
     times.last_loss = record.result.loss;
     if (record.step > options.warmup) times.seconds.push_back(record.seconds);
   };

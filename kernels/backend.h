@@ -50,10 +50,12 @@ class Backend {
   // used once before a stream is given anything that waits for another rank.
   virtual bool first_use_waits() const { return false; }
 
-  // While this is on, an operation may be done in several ways when one of its kind first comes, to
-  // find the fastest for all that follow; the host waits for that. What is found depends on the
-  // moment, and results with it in their last bits.
-  virtual void try_ways(bool /*on*/) {}
+  // From now on an operation may be done in up to so many ways when one of its kind first comes, or
+  // when fewer were tried before, to find the fastest for all that follow; the host waits for that.
+  // What is found depends on the moment, and results with it in their last bits. Zero, as in the
+  // beginning: the first way is taken. Whether there are several.
+  virtual bool try_ways(int /*most*/) { return false; }
+  static constexpr int kUsualWays = 8;
 
   virtual MemoryUse memory() const = 0;
 

@@ -1,4 +1,4 @@
-"""A Llama without biases and with an untied head, written the way PyTorch runs it fastest."""
+"""A Llama without biases, written the way PyTorch runs it fastest."""
 
 import llama_ranks
 import torch
@@ -114,6 +114,8 @@ class Llama(nn.Module):
         is_last = stage == stages - 1
         self.norm = norm(options) if is_last else None
         self.head = linear(options.hidden, options.vocab) if is_last else None
+        if options.tied:
+            self.head.weight = self.embedding.weight
         cosine, sine = rotary_tables(options.seq, options.hidden // options.heads)
         self.register_buffer("cosine", cosine)
         self.register_buffer("sine", sine)

@@ -1,4 +1,5 @@
-"""Timed training steps of the Llama, in one process or with tensor-, pipeline- or data-parallel ranks over gloo."""
+"""Timed training steps of a model, in one process, on the CPU or a GPU, or with tensor-, pipeline- or data-parallel
+ranks over gloo."""
 
 import contextlib
 import json
@@ -11,7 +12,9 @@ import torch
 import torch.distributed
 import torch.multiprocessing
 from torch.distributed import pipelining
+from torch.nn import attention
 
+import gpt2_model
 import llama_model
 import llama_ranks
 
@@ -22,9 +25,15 @@ WEIGHT_DECAY = 0.1
 CLIP_NORM = 1.0
 
 
+KERNELS = {
+    "cudnn": attention.SDPBackend.CUDNN_ATTENTION,
+    "flash": attention.SDPBackend.FLASH_ATTENTION,
+}
+
+
 def random_micro_batches(options, generator):
     shape = (options.micro_batches, options.batch, options.seq + 1)
-    tokens = torch.randint(options.vocab, shape, generator=generator)
+    tokens = torch.randint(options.vocab, shape, generator=generator).to(options.device)
     return [(part[:, :-1].contiguous(), part[:, 1:].contiguous()) for part in tokens]
 
 
@@ -51,10 +60,20 @@ def clip(model, options):
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM, foreach=True)
 
 
+def in_dtype(options):
+    """Parameters, gradients and the optimizer stay in fp32."""
+    return torch.autocast(options.device, dtype=torch.bfloat16, enabled=options.dtype == "bf16")
+
+
+def with_kernel(options):
+    return attention.sdpa_kernel(KERNELS[options.kernel]) if options.kernel in KERNELS else contextlib.nullcontext()
+
+
 class WholeModel:
     """Accumulates the gradients of a step's micro-batches."""
 
     def __init__(self, options):
+        self.options = options
         self.model = make_model(options)
 
     def run(self, micro_batches):
@@ -62,7 +81,8 @@ class WholeModel:
         for number, (inputs, targets) in enumerate(micro_batches, start=1):
             last = number == len(micro_batches)
             with contextlib.nullcontext() if last else without_exchange(self.model):
-                share = self.model(inputs, targets) / len(micro_batches)
+                with in_dtype(self.options), with_kernel(self.options):
+                    share = self.model(inputs, targets) / len(micro_batches)
                 share.backward()
             loss += share.detach()
         return float(loss)
@@ -106,6 +126,8 @@ def timed_steps(options, passes, replica):
         micro_batches = random_micro_batches(options, generator)
         start = time.perf_counter()
         losses.append(training_step(passes, optimizer, micro_batches, options))
+        if options.device == "cuda":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
     return losses, seconds[options.warmup :]
 
@@ -113,7 +135,8 @@ def timed_steps(options, passes, replica):
 def make_model(options):
     # Tensor-parallel ranks have different parts of the model, data-parallel ones the same.
     torch.manual_seed(SEED + (torch.distributed.get_rank() if options.tensor > 1 else 0))
-    model = llama_model.Llama(options)
+    model = gpt2_model.Gpt2(options) if options.family == "gpt2" else llama_model.Llama(options)
+    model.to(options.device)
     if options.tensor > 1:
         llama_ranks.agree_on_whole_parameters(model)
     if options.compile:
@@ -126,7 +149,11 @@ def make_model(options):
 def model_flops_per_token(options, parameters):
     """Six per matrix weight, the embedding being a look-up, and attention to the earlier half of the sequence."""
     norms = (2 * options.layers + 1) * options.hidden
-    matrices = parameters - norms - options.vocab * options.hidden
+    if options.family == "gpt2":
+        biases = options.layers * (5 * options.hidden + options.intermediate)
+        matrices = parameters - 2 * norms - biases - options.seq * options.hidden
+    else:
+        matrices = parameters - norms - (0 if options.tied else options.vocab * options.hidden)
     attention = 6 * options.layers * options.seq * options.hidden
     return 6 * matrices + attention
 
@@ -149,6 +176,9 @@ def report(options, setting, parameters, losses, seconds):
         "step_seconds": seconds,
         "model_mflop_per_token": round(flops / 1e6, 3),
         "model_gflops": round(median * flops / 1e9, 2),
+        "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
+        "dtype": options.dtype,
+        "peak_memory_bytes": torch.cuda.max_memory_allocated() if options.device == "cuda" else None,
         "loss_first": losses[0],
         "loss_last": losses[-1],
     }

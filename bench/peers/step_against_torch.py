@@ -17,6 +17,17 @@ import torch_llama
 PEERS = pathlib.Path(__file__).resolve().parent
 PROJECT = PEERS.parent.parent
 HEAD_DIM = 64
+
+# trireme's presets in PyTorch's arguments, with sequences, and sequences of a pass, that fit 80 GB.
+LLAMA3 = {"kv_heads": 8, "vocab": 128256, "seq": 8192, "batch": 1}
+GPT2 = {"family": "gpt2", "vocab": 50257, "seq": 1024}
+PRESETS = {
+    "gpt2-124m": {**GPT2, "layers": 12, "hidden": 768, "intermediate": 3072, "heads": 12, "batch": 32},
+    "gpt2-1.5b": {**GPT2, "layers": 48, "hidden": 1600, "intermediate": 6400, "heads": 25, "batch": 8},
+    "llama3-1b": {**LLAMA3, "tied": True, "layers": 16, "hidden": 2048, "intermediate": 8192, "heads": 32},
+    "llama3-3b": {**LLAMA3, "tied": True, "layers": 28, "hidden": 3072, "intermediate": 8192, "heads": 24},
+    "llama3-8b": {**LLAMA3, "layers": 8, "hidden": 4096, "intermediate": 14336, "heads": 32},
+}
 INTERMEDIATE_MULTIPLE = 64
 
 # How two ranks share the model: PyTorch's arguments and trireme's.
@@ -28,14 +39,15 @@ LAYOUTS = {
 }
 
 COLUMNS = [
+    ("model", "{}"),
     ("layout", "{}"),
-    ("hidden", "{:d}"),
     ("threads", "{:d}"),
     ("trireme_tokens_per_second", "{:.0f}"),
     ("torch_tokens_per_second", "{:.0f}"),
     ("ratio", "{:.3f}"),
     ("trireme_fraction_of_peak", "{:.3f}"),
     ("torch_fraction_of_peak", "{:.3f}"),
+    ("memory_ratio", "{}"),
 ]
 
 
@@ -46,12 +58,16 @@ def whole_numbers(text):
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hidden", type=whole_numbers, default=[256, 384, 512, 768], help="sizes, by commas")
+    parser.add_argument("--presets", type=lambda text: text.split(","),
+                        help="these instead of --hidden, by commas: " + ", ".join(PRESETS))
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=("fp32", "bf16"), help="default: bf16 on cuda, fp32 on cpu")
     parser.add_argument("--threads", type=whole_numbers, default=[1, 2], help="thread counts, by commas")
-    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--layers", type=int, default=None, help="default: 6, or the preset's")
     parser.add_argument("--kv-heads", type=int, default=2)
     parser.add_argument("--vocab", type=int, default=256)
-    parser.add_argument("--seq", type=int, default=256)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--seq", type=int, default=None, help="default: 256, or the preset's")
+    parser.add_argument("--batch", type=int, default=None, help="default: 8, or the preset's")
     parser.add_argument("--micro-batches", type=int, default=1)
     parser.add_argument("--layouts", type=lambda text: text.split(","), default=["one"],
                         help="one, or tensor, pipeline, data: of two ranks; several by commas")
@@ -73,22 +89,43 @@ def intermediate_size(hidden):
     return blocks * INTERMEDIATE_MULTIPLE
 
 
-def step_arguments(options, hidden, threads):
-    values = {
-        "--layers": options.layers,
-        "--hidden": hidden,
-        "--intermediate": intermediate_size(hidden),
-        "--heads": hidden // HEAD_DIM,
-        "--kv-heads": options.kv_heads,
-        "--vocab": options.vocab,
-        "--seq": options.seq,
-        "--batch": options.batch,
-        "--micro-batches": options.micro_batches,
-        "--threads": threads,
-        "--steps": options.steps,
-        "--warmup": options.warmup,
+def shape_of_hidden(options, hidden):
+    return {
+        "layers": 6,
+        "hidden": hidden,
+        "intermediate": intermediate_size(hidden),
+        "heads": hidden // HEAD_DIM,
+        "kv_heads": options.kv_heads,
+        "vocab": options.vocab,
+        "seq": 256,
+        "batch": 8,
     }
-    return [text for name, value in values.items() for text in (name, str(value))] + ["--json"]
+
+
+def models_of(options):
+    """By name: PyTorch's shape, and what trireme calls it, if not the same."""
+    if not options.presets:
+        return {f"hidden {hidden}": (shape_of_hidden(options, hidden), None) for hidden in options.hidden}
+    return {name: (PRESETS[name], name) for name in options.presets}
+
+
+def as_arguments(values):
+    return [text for name, value in values.items() for text in ("--" + name.replace("_", "-"), str(value))]
+
+
+def both_arguments(options, shape, preset, threads):
+    """PyTorch's and trireme's."""
+    given = {name: getattr(options, name) for name in ("layers", "seq", "batch") if getattr(options, name)}
+    shape = {**shape, **given}
+    dtype = options.dtype or ("bf16" if options.device == "cuda" else "fp32")
+    run = {"micro_batches": options.micro_batches, "threads": threads, "steps": options.steps,
+           "warmup": options.warmup, "device": options.device, "dtype": dtype}
+    tied = ["--tied"] if shape.get("tied") else []
+    torch = as_arguments({**{name: value for name, value in shape.items() if name != "tied"}, **run}) + tied
+    if preset is None:
+        return torch + ["--json"], as_arguments({**shape, **run}) + ["--json"]
+    named = {"preset": preset, "layers": shape["layers"], "seq": shape["seq"], "batch": shape["batch"]}
+    return torch + ["--json"], as_arguments({**named, **run}) + ["--json"]
 
 
 def run_json(command):
@@ -108,6 +145,12 @@ def run_pairs(options, trireme_command, torch_command):
     return pairs
 
 
+def memory_ratio(pair):
+    """trireme's peak over PyTorch's; PyTorch counts it on a GPU only."""
+    torch = pair["torch"]["peak_memory_bytes"]
+    return round(pair["trireme"]["peak_memory_bytes"] / torch, 3) if torch else "-"
+
+
 def summary(pairs):
     trireme = statistics.median(pair["trireme"]["tokens_per_second"] for pair in pairs)
     torch = statistics.median(pair["torch"]["tokens_per_second"] for pair in pairs)
@@ -119,21 +162,23 @@ def summary(pairs):
         "ratio": statistics.median(ratios),
         "trireme_fraction_of_peak": fraction,
         "torch_fraction_of_peak": fraction * torch / trireme,
+        "memory_ratio": memory_ratio(pairs[-1]),
     }
 
 
-def compare(options, layout, hidden, threads):
+def compare(options, layout, model, threads):
     torch_layout, trireme_layout = LAYOUTS[layout]
-    arguments = step_arguments(options, hidden, threads)
-    peer = [options.python, str(PEERS / "torch_llama.py"), *arguments, *torch_layout]
-    print(f"layout {layout}, hidden {hidden}, {threads} threads", file=sys.stderr)
+    shape, preset = models_of(options)[model]
+    torch_arguments, trireme_arguments = both_arguments(options, shape, preset, threads)
+    peer = [options.python, str(PEERS / "torch_llama.py"), *torch_arguments, *torch_layout]
+    print(f"layout {layout}, {model}, {threads} threads", file=sys.stderr)
     setting = options.setting or run_json([*peer, "--fastest"])["setting"]
     print(f"  PyTorch with {setting}", file=sys.stderr)
     start = [] if layout == "one" else [options.with_ranks, "2"]
     schedule = ["--schedule", options.schedule] if layout == "pipeline" else []
-    trireme_command = [*start, options.trireme, "bench", "step", *arguments, *trireme_layout, *schedule]
+    trireme_command = [*start, options.trireme, "bench", "step", *trireme_arguments, *trireme_layout, *schedule]
     pairs = run_pairs(options, trireme_command, [*peer, *torch_llama.setting_arguments(setting)])
-    return {"layout": layout, "hidden": hidden, "threads": threads, **summary(pairs), "torch_setting": setting,
+    return {"layout": layout, "model": model, "threads": threads, **summary(pairs), "torch_setting": setting,
             "pairs": pairs}
 
 
@@ -146,10 +191,10 @@ def print_table(results):
 def main():
     options = parse_options()
     results = [
-        compare(options, layout, hidden, threads)
+        compare(options, layout, model, threads)
         for layout in options.layouts
         for threads in options.threads
-        for hidden in options.hidden
+        for model in models_of(options)
     ]
     print_table(results)
     if options.json:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Training step of a Llama in plain PyTorch, float32 on the CPU: the peer of `trireme bench step`.
+"""Training step of a Llama or a GPT-2 in plain PyTorch, on the CPU or a GPU: the peer of `trireme bench step`.
 
 All settings compute the same step and differ only in speed; --fastest tries them in short runs and then
 runs the fastest one for this shape and this machine. Prints one JSON object.
@@ -40,6 +40,13 @@ COMPUTATIONS = [
     {"compile": True, "attention": "repeated", "projections": "joined"},
 ]
 
+# On a GPU.
+CUDA_COMPUTATIONS = [
+    {"compile": True, "attention": heads, "projections": "joined", "kernel": kernel}
+    for heads in ("grouped", "repeated")
+    for kernel in ("cudnn", "flash")
+]
+
 SEARCH_STEPS = 5
 
 
@@ -58,6 +65,11 @@ def parse_options():
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--attention", choices=("grouped", "repeated"), default="grouped")
     parser.add_argument("--projections", choices=("separate", "joined"), default="separate")
+    parser.add_argument("--kernel", choices=("any", "cudnn", "flash"), default="any", help="of the attention, on a GPU")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32", help="of the computation")
+    parser.add_argument("--family", choices=("llama", "gpt2"), default="llama")
+    parser.add_argument("--tied", action=argparse.BooleanOptionalAction, default=False, help="head and embedding")
     parser.add_argument("--schedule", default="1F1B", help="of the pipeline, as PyTorch names it: 1F1B or GPipe")
     parser.add_argument("--environment", choices=tuple(ENVIRONMENTS), default="plain")
     parser.add_argument("--fastest", action="store_true", help="try all settings, then run the fastest one")
@@ -66,7 +78,7 @@ def parse_options():
 
 
 def setting_of(options):
-    names = ("compile", "attention", "projections", "environment")
+    names = ("compile", "attention", "projections", "kernel", "environment")
     return {name: getattr(options, name) for name in names}
 
 
@@ -74,14 +86,17 @@ def setting_arguments(setting):
     arguments = ["--compile" if setting["compile"] else "--no-compile"]
     for name in ("attention", "projections", "environment"):
         arguments += [option_name(name), setting[name]]
-    return arguments
+    return arguments + ["--kernel", setting.get("kernel", "any")]
 
 
 def command_line(options, setting, steps):
     command = [sys.executable, os.path.abspath(__file__), "--steps", str(steps), "--warmup", str(options.warmup)]
     for name in (*SHAPE, *BATCH):
         command += [option_name(name), str(getattr(options, name))]
-    return command + ["--schedule", options.schedule] + setting_arguments(setting)
+    command += ["--schedule", options.schedule, "--tied" if options.tied else "--no-tied"]
+    for name in ("device", "dtype", "family"):
+        command += [option_name(name), getattr(options, name)]
+    return command + setting_arguments(setting)
 
 
 def rate_in_short_run(options, setting):
@@ -105,7 +120,9 @@ def fastest_of(options, settings):
 
 
 def fastest_setting(options):
-    """First the fastest way to compute the step, then the fastest environment for it."""
+    """First the fastest way to compute the step, then, on the CPU, the fastest environment for it."""
+    if options.device == "cuda":
+        return fastest_of(options, [{**computation, "environment": "plain"} for computation in CUDA_COMPUTATIONS])
     best = fastest_of(options, [{**computation, "environment": "plain"} for computation in COMPUTATIONS])
     environments = ["plain", "kept_memory"]
     # Pinning gives every rank the same cores, and means nothing to a single thread.

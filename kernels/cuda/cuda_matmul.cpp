@@ -1,10 +1,11 @@
 #include "kernels/cuda/cuda_matmul.h"
 
-#include <array>
+#include <algorithm>
 #include <limits>
 #include <memory>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "kernels/cuda/cuda_check.h"
 
@@ -15,8 +16,7 @@ constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;  // what NVIDIA a
 constexpr std::size_t kBiasBytes = std::size_t{1} << 20;        // behind it: a bias that was moved
 constexpr std::uint32_t kBiasAlignment = 16;
 
-constexpr int kTried = 8;          // algorithms, the library's first choices
-constexpr int kTimedRuns = 5;      // of each, after one more
+constexpr int kTimedRuns = 5;      // of each algorithm, after one more
 constexpr float kWorthIt = 0.98f;  // of the best time so far: less is noise
 
 cudaDataType_t type_of(Dtype dtype) {
@@ -117,7 +117,7 @@ struct CudaMatmul::Plan {
   Description description;
   Layout a, b, out;
   cublasLtMatmulAlgo_t algorithm = {};
-  bool tried = false;
+  int tried = 0;  // algorithms, at most
 };
 
 CudaMatmul::CudaMatmul() { check(cublasLtCreate(&handle_)); }
@@ -145,14 +145,14 @@ CudaMatmul::Kind CudaMatmul::kind_of(const Matmul& op) {
           .bias_alignment = op.bias ? alignment_of(op.bias) : 0};
 }
 
-void CudaMatmul::try_algorithms(bool on) {
+void CudaMatmul::try_algorithms(int most) {
   const std::lock_guard lock(mutex_);
-  tries_ = on;
+  tries_ = most;
 }
 
 CudaMatmul::Plan& CudaMatmul::plan_for(cudaStream_t stream, const Matmul& op) {
   auto& plan = plans_[kind_of(op)];
-  if (plan && (plan->tried || !tries_)) return *plan;
+  if (plan && plan->tried >= tries_) return *plan;
   auto made = std::make_unique<Plan>(Plan{.description = describe(op),
                                           .a = layout_of(op.b),
                                           .b = layout_of(op.a),
@@ -164,11 +164,12 @@ CudaMatmul::Plan& CudaMatmul::plan_for(cudaStream_t stream, const Matmul& op) {
 
 void CudaMatmul::choose(cudaStream_t stream, const Matmul& op, Plan& plan) {
   const Preference preference = preference_for(op);
-  std::array<cublasLtMatmulHeuristicResult_t, kTried> choices = {};
+  std::vector<cublasLtMatmulHeuristicResult_t> choices(
+      static_cast<std::size_t>(std::max(tries_, 1)));
   int found = 0;
   check(cublasLtMatmulAlgoGetHeuristic(handle_, plan.description.get(), plan.a.get(), plan.b.get(),
                                        plan.out.get(), plan.out.get(), preference.get(),
-                                       tries_ ? kTried : 1, choices.data(), &found));
+                                       static_cast<int>(choices.size()), choices.data(), &found));
   if (found == 0) throw DeviceError("cuBLASLt knows no algorithm for a product of this shape");
   plan.algorithm = choices[0].algo;
   plan.tried = tries_;

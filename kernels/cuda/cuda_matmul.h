@@ -26,8 +26,8 @@ class CudaMatmul {
 
   void launch(cudaStream_t stream, const Matmul& op);
 
-  // Whether products of kinds that come from now on are tried: see Backend::try_ways.
-  void try_algorithms(bool on);
+  // How many algorithms are tried for products that come from now on: see Backend::try_ways.
+  void try_algorithms(int most);
 
  private:
   // An operand as far as the choice of an algorithm depends on it.
@@ -59,7 +59,7 @@ class CudaMatmul {
 
   cublasLtHandle_t handle_ = nullptr;
   std::mutex mutex_;
-  bool tries_ = false;
+  int tries_ = 0;  // algorithms
   std::map<Kind, std::unique_ptr<Plan>> plans_;
   std::map<cudaStream_t, std::byte*> workspaces_;
 };

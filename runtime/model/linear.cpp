@@ -12,12 +12,15 @@ Linear::Linear(kernels::Backend& backend, Weight weight, Weight bias)
     : backend_(backend), weight_(weight), bias_(bias) {}
 
 Tensor Linear::forward(Stream& stream, View x) const {
-  Tensor y =
-      backend_.allocate(stream, {x.rows, weight_.value.rows}, x.dtype, Category::activations);
+  Tensor y = backend_.allocate(stream, {x.rows, outputs()}, x.dtype, Category::activations);
+  forward(stream, x, y);
+  return y;
+}
+
+void Linear::forward(Stream& stream, View x, View y) const {
   backend_.run(
       stream,
       Matmul{.a = x, .b = weight_.value, .out = y, .bias = bias_.value, .transpose_b = true});
-  return y;
 }
 
 Tensor Linear::backward_input(Stream& stream, View d_y) const {

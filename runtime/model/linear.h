@@ -14,7 +14,11 @@ class Linear {
 
   std::int64_t inputs() const { return weight_.value.columns; }
 
+  std::int64_t outputs() const { return weight_.value.rows; }
+
   kernels::Tensor forward(kernels::Stream& stream, kernels::View x) const;
+  // Into memory of the caller's, (tokens, outputs).
+  void forward(kernels::Stream& stream, kernels::View x, kernels::View y) const;
 
   // Returns d_x. This is all that the layers below wait for.
   kernels::Tensor backward_input(kernels::Stream& stream, kernels::View d_y) const;

@@ -11,6 +11,10 @@ using kernels::View;
 
 namespace {
 
+// Rows of logits begin at multiples of this: of 50257 numbers of two bytes few rows would begin
+// where units that load 16 bytes or more at a time can.
+constexpr std::size_t kRowBytes = 128;
+
 // The first row of a sliced table.
 std::int64_t first_row(const LayerContext& context, const std::string& name) {
   for (const auto& slot : context.buffers.slots()) {
@@ -65,13 +69,13 @@ Head::Head(const LayerContext& context)
 void Head::forward(Stream& stream, Tensor x, const Target& target, Saved& saved) const {
   saved.normalized = norm_.forward(stream, x, View(), saved.norm).out;
   saved.x = std::move(x);
-  saved.d_logits = projection_.forward(stream, ranks_.gather(stream, saved.normalized).all);
-  cross_entropy(stream, saved.d_logits, target, /*with_gradient=*/true);
+  saved.d_logits = project(stream, ranks_.gather(stream, saved.normalized).all);
+  cross_entropy(stream, logits_in(saved.d_logits), target, /*with_gradient=*/true);
 }
 
 Tensor Head::backward_input(Stream& stream, Saved& saved) const {
   const Tensor d_normalized =
-      ranks_.sum(stream, projection_.backward_input(stream, saved.d_logits));
+      ranks_.sum(stream, projection_.backward_input(stream, logits_in(saved.d_logits)));
   Tensor d_x = norm_.backward(stream, saved.x, d_normalized, View(), saved.norm);
   saved.x.reset();
   saved.norm = {};
@@ -79,15 +83,27 @@ Tensor Head::backward_input(Stream& stream, Saved& saved) const {
 }
 
 void Head::backward_weight(Stream& stream, Saved saved) const {
-  projection_.backward_weight(stream, ranks_.gather(stream, saved.normalized).all, saved.d_logits);
+  projection_.backward_weight(stream, ranks_.gather(stream, saved.normalized).all,
+                              logits_in(saved.d_logits));
 }
 
 Tensor Head::backward(Stream& stream, Saved saved) const {
   auto normalized = ranks_.begin_gather(stream, saved.normalized);
-  auto d_normalized = ranks_.begin_sum(stream, projection_.backward_input(stream, saved.d_logits));
-  projection_.backward_weight(stream, normalized.finish().all, saved.d_logits);
+  const View d_logits = logits_in(saved.d_logits);
+  auto d_normalized = ranks_.begin_sum(stream, projection_.backward_input(stream, d_logits));
+  projection_.backward_weight(stream, normalized.finish().all, d_logits);
   return norm_.backward(stream, saved.x, d_normalized.finish(), View(), saved.norm);
 }
+
+Tensor Head::project(Stream& stream, View x) const {
+  const auto row = static_cast<std::int64_t>(kRowBytes / kernels::size_of(x.dtype));
+  const std::int64_t stride = (projection_.outputs() + row - 1) / row * row;
+  Tensor padded = backend_.allocate(stream, {x.rows, stride}, x.dtype, Category::activations);
+  projection_.forward(stream, x, logits_in(padded));
+  return padded;
+}
+
+View Head::logits_in(View padded) const { return padded.column_range(0, projection_.outputs()); }
 
 Tensor Head::logits(Stream& stream, View x) const {
   Norm::Saved statistics;
@@ -96,7 +112,10 @@ Tensor Head::logits(Stream& stream, View x) const {
 }
 
 void Head::evaluate(Stream& stream, Tensor x, const Target& target) const {
-  cross_entropy(stream, logits(stream, x), target, /*with_gradient=*/false);
+  Norm::Saved statistics;
+  const Tensor normalized = norm_.forward(stream, x, View(), statistics).out;
+  const Tensor padded = project(stream, ranks_.gather(stream, normalized).all);
+  cross_entropy(stream, logits_in(padded), target, /*with_gradient=*/false);
 }
 
 void Head::cross_entropy(Stream& stream, View logits, const Target& target,

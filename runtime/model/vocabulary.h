@@ -38,7 +38,7 @@ struct Target {
 // the vocabulary each, and all find the same loss.
 class Head {
  public:
-  // What one micro-batch leaves behind. d_logits is known as soon as the loss is.
+  // What one micro-batch leaves behind. d_logits, in padded rows, is known as soon as the loss is.
   struct Saved {
     kernels::Tensor x, normalized, d_logits;
     Norm::Saved norm;
@@ -60,6 +60,9 @@ class Head {
   void evaluate(kernels::Stream& stream, kernels::Tensor x, const Target& target) const;
 
  private:
+  // Logits in rows that begin where a device reads best; and these without what pads them.
+  kernels::Tensor project(kernels::Stream& stream, kernels::View x) const;
+  kernels::View logits_in(kernels::View padded) const;
   void cross_entropy(kernels::Stream& stream, kernels::View logits, const Target& target,
                      bool with_gradient) const;
 

@@ -26,7 +26,7 @@ void warm_up(kernels::Backend& backend, kernels::Stream& compute, const RankMode
   const Tensor loss = zeros({1, 1}, Dtype::f64);
   const MicroBatch batch{.tokens = tokens, .target = {.tokens = tokens, .loss = loss}};
   const auto nobody = [](int) {};
-  backend.try_ways(ways == Ways::the_fastest);
+  backend.try_ways(ways == Ways::the_fastest ? kernels::Backend::kUsualWays : 0);
   for (const auto& [number, layers] : stages) {
     const Stage& stage = model.stage(number);
     Stage::Saved saved;
@@ -36,7 +36,7 @@ void warm_up(kernels::Backend& backend, kernels::Stream& compute, const RankMode
                          saved);
     stage.backward_weight(compute, std::move(saved), nobody);
   }
-  backend.try_ways(false);
+  backend.try_ways(0);
   compute.synchronize();
 }
 

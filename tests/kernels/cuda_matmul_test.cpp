@@ -32,12 +32,21 @@ TEST_F(CudaMatmulTest, TakesTheFirstAlgorithm) {
   EXPECT_EQ(used(5), 0);
 }
 
+TEST_F(CudaMatmulTest, TriesMoreWaysWhereFewerWereTried) {
+  device.backend->try_ways(2);
+  EXPECT_NE(used(5), 2) << "the third";
+  device.backend->try_ways(3);
+  EXPECT_EQ(used(5), 2);
+  device.backend->try_ways(2);
+  EXPECT_EQ(used(5), 2);
+}
+
 TEST_F(CudaMatmulTest, TakesTheFastestThatCanDoItWhenWaysAreTried) {
   EXPECT_EQ(used(5), 0);
-  device.backend->try_ways(true);
+  device.backend->try_ways(8);
   EXPECT_EQ(used(5), 2) << "known before, but not tried";
   EXPECT_EQ(used(6), 2);
-  device.backend->try_ways(false);
+  device.backend->try_ways(0);
   EXPECT_EQ(used(5), 2);
   EXPECT_EQ(used(6), 2);
   EXPECT_EQ(used(7), 0);
