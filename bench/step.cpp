@@ -20,6 +20,7 @@ StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world,
   const auto observe = [&](const runtime::StepRecord& record) {
     if (record.step == 1) times.first_loss = record.result.loss;
     times.peak_memory = record.memory.total.peak;
+    times.reserved_memory = record.memory.reserved;
     times.last_loss = record.result.loss;
     if (record.step > options.warmup) times.seconds.push_back(record.seconds);
   };

@@ -12,7 +12,7 @@ struct StepTimes {
   std::int64_t tokens_per_step = 0;
   double flops_per_token = 0;  // causal
   double first_loss = 0, last_loss = 0;
-  std::int64_t peak_memory = 0;  // bytes, of this rank
+  std::int64_t peak_memory = 0, reserved_memory = 0;  // bytes, of this rank
 };
 
 StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <string>
 
 #include "kernels/check.h"
 
@@ -18,15 +17,6 @@ std::size_t size_class(std::size_t bytes) {
   return (std::max(bytes, kCacheLine) + step - 1) / step * step;
 }
 
-std::string in_use(const MemoryUse& use) {
-  std::string text;
-  for (std::size_t i = 0; i < kCategories; ++i) {
-    text += std::string(i ? ", " : "") + name_of(static_cast<Category>(i)) + " " +
-            std::to_string(use.categories[i].current >> 20) + " MiB";
-  }
-  return text;
-}
-
 }  // namespace
 
 CachingPool::~CachingPool() {
@@ -39,32 +29,28 @@ void* CachingPool::allocate(std::size_t bytes, Stream& stream, Category category
   void* data = cached(size, stream);
   if (!data) {
     data = source_->allocate(size);
-    if (!data) {
-      throw DeviceError("out of memory: " + std::to_string(bytes) +
-                        " bytes asked for, in use: " + in_use(use_));
-    }
+    if (!data) throw DeviceError(account_.shortage(bytes));
     blocks_.emplace(data, size);
-    use_.reserved += static_cast<std::int64_t>(size);
+    account_.set_reserved(account_.use().reserved + static_cast<std::int64_t>(size));
   }
-  account(category, static_cast<std::int64_t>(bytes));
+  account_.add(category, static_cast<std::int64_t>(bytes));
   return data;
 }
 
 void CachingPool::release(void* data, std::size_t bytes, Stream& stream, Category category) {
   std::lock_guard lock(mutex_);
   free_[&stream][blocks_.at(data)].push_back(data);
-  account(category, -static_cast<std::int64_t>(bytes));
+  account_.add(category, -static_cast<std::int64_t>(bytes));
 }
 
 MemoryUse CachingPool::use() const {
   std::lock_guard lock(mutex_);
-  return use_;
+  return account_.use();
 }
 
 void CachingPool::reset_peaks() {
   std::lock_guard lock(mutex_);
-  for (auto& category : use_.categories) category.peak = category.current;
-  use_.total.peak = use_.total.current;
+  account_.reset_peaks();
 }
 
 void* CachingPool::cached(std::size_t size, const Stream& stream) {
@@ -75,13 +61,6 @@ void* CachingPool::cached(std::size_t size, const Stream& stream) {
   void* data = blocks->second.back();
   blocks->second.pop_back();
   return data;
-}
-
-void CachingPool::account(Category category, std::int64_t bytes) {
-  for (auto* counted : {&use_.categories[static_cast<std::size_t>(category)], &use_.total}) {
-    counted->current += bytes;
-    counted->peak = std::max(counted->peak, counted->current);
-  }
 }
 
 }  // namespace trireme::kernels

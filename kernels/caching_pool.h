@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "kernels/memory.h"
+#include "kernels/memory_account.h"
 
 namespace trireme::kernels {
 
@@ -21,27 +21,26 @@ class MemorySource {
 // Caches memory between uses and accounts for it. A block given back on a stream serves the next
 // request of its size class on that stream at once: the stream's order keeps the two uses apart,
 // although neither may have run yet.
-class CachingPool final : public Memory {
+class CachingPool final : public Pool {
  public:
   explicit CachingPool(std::unique_ptr<MemorySource> source) : source_(std::move(source)) {}
   ~CachingPool() override;
 
-  // At least `bytes` bytes, aligned to a cache line. Throws DeviceError when there are no more.
-  void* allocate(std::size_t bytes, Stream& stream, Category category);
+  // Aligned to a cache line.
+  void* allocate(std::size_t bytes, Stream& stream, Category category) override;
   void release(void* data, std::size_t bytes, Stream& stream, Category category) override;
 
-  MemoryUse use() const;
-  void reset_peaks();
+  MemoryUse use() const override;
+  void reset_peaks() override;
 
  private:
   void* cached(std::size_t size, const Stream& stream);
-  void account(Category category, std::int64_t bytes);
 
   std::unique_ptr<MemorySource> source_;
   mutable std::mutex mutex_;
   std::map<const Stream*, std::unordered_map<std::size_t, std::vector<void*>>> free_;
   std::unordered_map<void*, std::size_t> blocks_;  // size class of every block, used or not
-  MemoryUse use_;
+  MemoryAccount account_;
 };
 
 }  // namespace trireme::kernels

@@ -41,4 +41,15 @@ class Memory {
   virtual void release(void* data, std::size_t bytes, Stream& stream, Category category) = 0;
 };
 
+// Where they get it from: a device's memory, kept between uses and accounted for.
+class Pool : public Memory {
+ public:
+  // At least `bytes` bytes, usable on `stream`. Throws DeviceError, with what is in use by
+  // category, when there are no more.
+  virtual void* allocate(std::size_t bytes, Stream& stream, Category category) = 0;
+
+  virtual MemoryUse use() const = 0;
+  virtual void reset_peaks() = 0;
+};
+
 }  // namespace trireme::kernels

@@ -6,30 +6,15 @@
 #include <type_traits>
 
 #include "kernels/backend.h"
-#include "kernels/caching_pool.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/cuda_matmul.h"
 #include "kernels/cuda/cuda_stream.h"
+#include "kernels/cuda/device_pool.h"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/published_peak.h"
 
 namespace trireme::kernels {
 namespace {
-
-class DeviceMemory final : public MemorySource {
- public:
-  void* allocate(std::size_t bytes) override {
-    void* data = nullptr;
-    const cudaError_t status = cudaMalloc(&data, bytes);
-    if (status == cudaErrorMemoryAllocation) {
-      cudaGetLastError();  // forgotten, so that the next launch does not report it
-      return nullptr;
-    }
-    check(status);
-    return data;
-  }
-  void free(void* data) override { cudaFree(data); }
-};
 
 // What operations take for a moment stays with the program, and never makes a stream wait for
 // another: that one may be held until this one is done.
@@ -64,8 +49,8 @@ class CudaBackend final : public Backend {
 
   Tensor allocate(Stream& stream, Shape shape, Dtype dtype, Category category) override {
     View view(nullptr, shape, dtype);
-    view.data = pool_.allocate(view.bytes(), stream, category);
-    return Tensor(view, pool_, stream, category);
+    view.data = pool_->allocate(view.bytes(), stream, category);
+    return Tensor(view, *pool_, stream, category);
   }
 
   void upload(Stream& stream, std::span<const std::byte> from, View to) override {
@@ -96,11 +81,11 @@ class CudaBackend final : public Backend {
   void begin_range(const std::string& name) override { nvtxRangePushA(name.c_str()); }
   void end_range() override { nvtxRangePop(); }
 
-  MemoryUse memory() const override { return pool_.use(); }
+  MemoryUse memory() const override { return pool_->use(); }
   std::int64_t memory_capacity() const override {
     return static_cast<std::int64_t>(properties_.totalGlobalMem);
   }
-  void reset_memory_peaks() override { pool_.reset_peaks(); }
+  void reset_memory_peaks() override { pool_->reset_peaks(); }
 
   double peak_flops_per_second(Dtype dtype) override {
     const bool on_tensor_cores = dtype == Dtype::bf16 || dtype == Dtype::f16;
@@ -130,7 +115,7 @@ class CudaBackend final : public Backend {
   int device_;
   cudaDeviceProp properties_ = {};
   CudaMatmul matmul_;
-  CachingPool pool_{std::make_unique<DeviceMemory>()};
+  std::unique_ptr<Pool> pool_ = make_device_pool(device_);
 };
 
 std::string version_text(int number) {

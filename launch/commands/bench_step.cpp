@@ -91,6 +91,7 @@ ExitCode bench_step(const Arguments& arguments) {
                                {"fma_peak_gflops", peak / 1e9},
                                {"fraction_of_peak", flops / peak},
                                {"peak_memory_bytes", times.peak_memory},
+                               {"reserved_memory_bytes", times.reserved_memory},
                                {"loss_first", times.first_loss},
                                {"loss_last", times.last_loss}};
   if (arguments.json) {

@@ -57,6 +57,25 @@ TEST_F(DeviceTrainingTest, TwentyStepsOfLlamaAreThoseOfTheProcessor) {
   expect_the_same_losses(test::tiny_llama(), Dtype::bf16, 1e-2);
 }
 
+// An allocation by the system may wait for all streams of a device, and so for other ranks. With
+// one rank alone nothing depends on when a message has gone.
+TEST_F(DeviceTrainingTest, TakesNoMemoryFromTheSystemAfterTheFirstStep) {
+  TrainerOptions options = options_of({.shape = test::tiny_llama(), .steps = 6}, {});
+  options.eval_interval = 0;
+  test::on_ranks(1, [&](Communicator& world) {
+    test::Device device;
+    const std::atomic<bool> stop = false;
+    const data::Sampler sampler = corpus.sampler(options.sequence_length, 3);
+    Trainer trainer(*device.backend, world, sampler, nullptr, options);
+    std::vector<std::int64_t> reserved;
+    const auto observe = [&](const StepRecord& record) {
+      reserved.push_back(record.memory.reserved);
+    };
+    trainer.run({.step = observe, .evaluation = {}}, stop);
+    EXPECT_EQ(reserved, std::vector<std::int64_t>(6, reserved.front()));
+  });
+}
+
 TEST_F(DeviceTrainingTest, TwentyStepsOfGpt2AreThoseOfTheProcessor) {
   expect_the_same_losses(test::tiny_gpt2(), Dtype::f32, 1e-5);
 }
