@@ -15,6 +15,7 @@ StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world,
                            training_options(options, world.size()));
   StepTimes times{
       .seconds = {},
+      .host_seconds = {},
       .tokens_per_step = tokens_per_step,
       .flops_per_token = models::training_flops(options.model, options.sequence_length).causal};
   const auto observe = [&](const runtime::StepRecord& record) {
@@ -22,7 +23,9 @@ StepTimes run_steps(kernels::Backend& backend, runtime::Communicator& world,
     times.peak_memory = record.memory.total.peak;
     times.reserved_memory = record.memory.reserved;
     times.last_loss = record.result.loss;
-    if (record.step > options.warmup) times.seconds.push_back(record.seconds);
+    if (record.step <= options.warmup) return;
+    times.seconds.push_back(record.seconds);
+    times.host_seconds.push_back(record.host_seconds);
   };
   const std::atomic<bool> stop = false;
   trainer.run({.step = observe, .evaluation = [](std::int64_t, double) {}}, stop);

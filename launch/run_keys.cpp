@@ -48,7 +48,7 @@ Key split() {
 }
 
 // Spans are kept in memory until the last of these steps is over.
-constexpr std::int64_t kMostTracedSteps = 1000;
+constexpr std::int64_t kMostTracedSteps = 100;
 
 // "12" or "10-12".
 runtime::StepRange step_range(std::string_view text) {

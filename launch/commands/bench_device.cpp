@@ -1,6 +1,9 @@
 #include "launch/commands/bench_device.h"
 
+#include <CLI/CLI.hpp>
 #include <map>
+
+#include "launch/agreement.h"
 
 namespace trireme::launch {
 namespace {
@@ -43,6 +46,16 @@ RankSetup make_bench_device(const BenchDevice& device, const Job& job) {
   if (device.threads > 0) train.threads = device.threads;
   make_device(setup, job);
   return setup;
+}
+
+ExitCode measured_after(Job& job, const std::function<void()>& setup,
+                        const std::function<ExitCode()>& measure) {
+  try {
+    all_or_none(job, setup);
+  } catch (const AgreedEnd& end) {
+    return end.code;
+  }
+  return measure();
 }
 
 kernels::Dtype dtype_of(const BenchDevice& device, const RankSetup& setup) {

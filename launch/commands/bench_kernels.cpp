@@ -43,10 +43,7 @@ void print(const bench::KernelResult& result) {
              result.fraction() * 100, of_fastest);
 }
 
-ExitCode bench_kernels(const Arguments& arguments) {
-  const auto job = start_job();
-  if (job->size() > 1) throw UsageError("bench kernels measures one device: start one rank");
-  const RankSetup setup = make_bench_device(arguments.device, *job);
+ExitCode measure(const Arguments& arguments, const RankSetup& setup) {
   bench::KernelOptions options = arguments.options;
   options.dtype = dtype_of(arguments.device, setup);
   options.large = arguments.large.value_or(setup.loaded.config.train.device == Device::cuda);
@@ -67,6 +64,16 @@ ExitCode bench_kernels(const Arguments& arguments) {
              "rate", "limit", "share");
   for (const auto& result : results) print(result);
   return ExitCode::done;
+}
+
+ExitCode bench_kernels(const Arguments& arguments) {
+  const auto job = start_job();
+  RankSetup setup;
+  const auto prepare = [&] {
+    if (job->size() > 1) throw UsageError("bench kernels measures one device: start one rank");
+    setup = make_bench_device(arguments.device, *job);
+  };
+  return measured_after(*job, prepare, [&] { return measure(arguments, setup); });
 }
 
 }  // namespace

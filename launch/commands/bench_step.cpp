@@ -51,55 +51,74 @@ models::Shape shape_of(const Arguments& arguments) {
 void print(const ordered_json& result) {
   fmt::print(
       "{} ranks on {}, {}: {:.0f} tokens/s, {:.1f} ms per step of {} tokens, {:.1f} GFLOP/s of "
-      "{:.1f} ({:.0f} %), peak memory {}\n",
+      "{:.1f} ({:.0f} %), host {:.1f} ms, peak memory {}\n",
       result["ranks"].get<int>(), result["device"].get<std::string>(),
       result["dtype"].get<std::string>(), result["tokens_per_second"].get<double>(),
       result["step_seconds"].get<double>() * 1e3, result["tokens_per_step"].get<std::int64_t>(),
       result["model_tflops"].get<double>() * 1e3, result["fma_peak_gflops"].get<double>(),
-      result["fraction_of_peak"].get<double>() * 100,
+      result["fraction_of_peak"].get<double>() * 100, result["host_seconds"].get<double>() * 1e3,
       bytes_text(result["peak_memory_bytes"].get<double>()));
 }
 
-ExitCode bench_step(const Arguments& arguments) {
-  const auto job = start_job();
+bench::StepOptions options_of(const Arguments& arguments, const Job& job) {
   bench::StepOptions options = arguments.options;
   const int replica = options.tensor * options.pipeline;
-  if (job->size() % replica != 0) {
+  if (job.size() % replica != 0) {
     throw UsageError("--tp times --pp, " + std::to_string(replica) +
-                     ", must divide the number of ranks, " + std::to_string(job->size()));
+                     ", must divide the number of ranks, " + std::to_string(job.size()));
   }
   options.model = shape_of(arguments);
-  const RankSetup setup = make_bench_device(arguments.device, *job);
-  options.compute = dtype_of(arguments.device, setup);
   options.recompute = kRecompute.at(arguments.recompute);
-  const double peak = setup.backend->peak_flops_per_second(options.compute) * job->size();
-  const auto world = make_world(setup, *job);
-  const auto times = bench::run_steps(*setup.backend, *world, options);
-  if (job->rank() != 0) return ExitCode::done;
+  return options;
+}
+
+ordered_json json_of(const bench::StepTimes& times, int ranks, double peak) {
   const double seconds = bench::median(times.seconds);
   const double tokens = static_cast<double>(times.tokens_per_step) / seconds;
   const double flops = tokens * times.flops_per_token;
-  const ordered_json result = {{"device", setup.backend->description()},
-                               {"dtype", name_of(options.compute)},
-                               {"ranks", job->size()},
-                               {"tokens_per_step", times.tokens_per_step},
-                               {"tokens_per_second", tokens},
-                               {"step_seconds", seconds},
-                               {"all_step_seconds", times.seconds},
-                               {"model_mflop_per_token", times.flops_per_token / 1e6},
-                               {"model_tflops", flops / 1e12},
-                               {"fma_peak_gflops", peak / 1e9},
-                               {"fraction_of_peak", flops / peak},
-                               {"peak_memory_bytes", times.peak_memory},
-                               {"reserved_memory_bytes", times.reserved_memory},
-                               {"loss_first", times.first_loss},
-                               {"loss_last", times.last_loss}};
+  return {{"ranks", ranks},
+          {"tokens_per_step", times.tokens_per_step},
+          {"tokens_per_second", tokens},
+          {"step_seconds", seconds},
+          {"all_step_seconds", times.seconds},
+          {"host_seconds", bench::median(times.host_seconds)},
+          {"model_mflop_per_token", times.flops_per_token / 1e6},
+          {"model_tflops", flops / 1e12},
+          {"fma_peak_gflops", peak / 1e9},
+          {"fraction_of_peak", flops / peak},
+          {"peak_memory_bytes", times.peak_memory},
+          {"reserved_memory_bytes", times.reserved_memory},
+          {"loss_first", times.first_loss},
+          {"loss_last", times.last_loss}};
+}
+
+ExitCode measure(const Arguments& arguments, const bench::StepOptions& options,
+                 const RankSetup& setup, Job& job) {
+  const double peak = setup.backend->peak_flops_per_second(options.compute) * job.size();
+  const auto world = make_world(setup, job);
+  const auto times = bench::run_steps(*setup.backend, *world, options);
+  if (job.rank() != 0) return ExitCode::done;
+  ordered_json result = {{"device", setup.backend->description()},
+                         {"dtype", name_of(options.compute)}};
+  result.update(json_of(times, job.size(), peak));
   if (arguments.json) {
     std::printf("%s\n", result.dump().c_str());
   } else {
     print(result);
   }
   return ExitCode::done;
+}
+
+ExitCode bench_step(const Arguments& arguments) {
+  const auto job = start_job();
+  bench::StepOptions options;
+  RankSetup setup;
+  const auto prepare = [&] {
+    options = options_of(arguments, *job);
+    setup = make_bench_device(arguments.device, *job);
+    options.compute = dtype_of(arguments.device, setup);
+  };
+  return measured_after(*job, prepare, [&] { return measure(arguments, options, setup, *job); });
 }
 
 void add_model_options(CLI::App& command, Arguments& arguments) {

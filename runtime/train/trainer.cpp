@@ -1,5 +1,7 @@
 #include "runtime/train/trainer.h"
 
+#include <time.h>
+
 #include <chrono>
 #include <utility>
 
@@ -7,6 +9,16 @@
 #include "schedules/passes.h"
 
 namespace trireme::runtime {
+namespace {
+
+// Time that the calling thread has run on some core: it enqueues work, and sleeps when it waits.
+double thread_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+}  // namespace
 
 Trainer::Trainer(kernels::Backend& backend, Communicator& world, const data::Sampler& train,
                  const data::Sampler* validation, TrainerOptions options)
@@ -111,6 +123,7 @@ Outcome Trainer::run_steps(const TrainerObserver& observer, const std::atomic<bo
   StepRecord record;
   bool is_settled = true;
   auto start = std::chrono::steady_clock::now();
+  take_host_seconds();
   const auto settle_now = [&] {
     const auto ended = settle(record, observer, start);
     start = std::chrono::steady_clock::now();
@@ -145,6 +158,7 @@ Outcome Trainer::run_steps(const TrainerObserver& observer, const std::atomic<bo
       record_on_host(step, "evaluation", start);
       start = std::chrono::steady_clock::now();
     }
+    if (saves || evaluates) take_host_seconds();
   }
   return Outcome::finished;
 }
@@ -152,6 +166,7 @@ Outcome Trainer::run_steps(const TrainerObserver& observer, const std::atomic<bo
 std::optional<Outcome> Trainer::settle(StepRecord& record, const TrainerObserver& observer,
                                        std::chrono::steady_clock::time_point start) {
   record.result = step_->settle();
+  record.host_seconds = take_host_seconds();
   record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   progress_.step = record.step;
   progress_.samples += options_.global_batch;
@@ -199,6 +214,12 @@ void Trainer::evaluate(std::int64_t step, const TrainerObserver& observer) {
     total += step_->evaluate(*validation_, batch * options_.global_batch);
   }
   observer.evaluation(step, total / static_cast<double>(options_.eval_batches));
+}
+
+// Since it was last asked.
+double Trainer::take_host_seconds() {
+  const double now = thread_seconds();
+  return now - std::exchange(host_seconds_, now);
 }
 
 void Trainer::begin_recording(std::int64_t step) {

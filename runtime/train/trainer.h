@@ -56,7 +56,8 @@ struct StepRecord {
   StepResult result;
   std::int64_t tokens = 0;  // trained on so far
   double learning_rate = 0;
-  double seconds = 0;              // since the step before was known
+  double seconds = 0;       // since the step before was known
+  double host_seconds = 0;  // of these this rank's host worked: near all of them, it is too slow
   std::int64_t skipped_steps = 0;  // so far
   kernels::MemoryUse memory;       // of this rank
 };
@@ -111,6 +112,7 @@ class Trainer {
   std::optional<Outcome> settle(StepRecord& record, const TrainerObserver& observer,
                                 std::chrono::steady_clock::time_point start);
   void evaluate(std::int64_t step, const TrainerObserver& observer);
+  double take_host_seconds();
   void begin_recording(std::int64_t step);
   void record_on_host(std::int64_t step, const std::string& name,
                       std::chrono::steady_clock::time_point start);
@@ -129,6 +131,7 @@ class Trainer {
   Batches train_;
   std::optional<Batches> validation_;
   checkpoints::Progress progress_;
+  double host_seconds_ = 0;  // of the calling thread, when a step was last known
 };
 
 }  // namespace trireme::runtime
