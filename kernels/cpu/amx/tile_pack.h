@@ -39,7 +39,8 @@ inline __m512 widen(__m256i bf16) {
 }
 
 inline __mmask16 first_lanes(std::int64_t count) {
-  return count >= kTile ? 0xffff : static_cast<__mmask16>((1 << (count < 0 ? 0 : count)) - 1);
+  const unsigned lanes = count >= kTile ? 0xffffu : (1u << (count < 0 ? 0 : count)) - 1;
+  return static_cast<__mmask16>(lanes);
 }
 
 // 16 x 16 numbers, in place.
