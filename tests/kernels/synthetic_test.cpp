@@ -36,8 +36,10 @@ TEST(SyntheticBackend, TakesTimeAndNoCore) {
 TEST(SyntheticBackend, PausesTakeTheirTimeOnAverage) {
   constexpr int kPauses = 400;
   SyntheticBackend backend({});
+  // A busy machine may keep a round waiting, but hardly every one of forty.
+  constexpr double kMost = 0.103;
   double fastest = std::numeric_limits<double>::infinity();
-  for (int round = 0; round < 5; ++round) {
+  for (int round = 0; round < 40 && fastest >= kMost; ++round) {
     const auto stream = backend.make_stream();  // a new one has nothing to make up for
     std::vector<SyntheticBackend::Interval> ran(kPauses);
     for (auto& one : ran) backend.pause(*stream, 0.1 / kPauses, &one);
@@ -45,7 +47,7 @@ TEST(SyntheticBackend, PausesTakeTheirTimeOnAverage) {
     fastest = std::min(fastest, ran.back().end - ran.front().start);
   }
   EXPECT_GE(fastest, 0.0999);
-  EXPECT_LT(fastest, 0.103);
+  EXPECT_LT(fastest, kMost);
 }
 
 TEST(SyntheticBackend, AnOperationTakesTheTimeOfItsCost) {
