@@ -79,19 +79,22 @@ std::byte* ArenaPool::extend(std::size_t size, const Stream& stream) {
   return region_->begin() + offset;
 }
 
-// Neighbors that the same stream used last become one.
+// Neighbors that one stream may use become one.
 void ArenaPool::add_gap(std::size_t offset, Gap gap) {
-  const auto next = gaps_.lower_bound(offset);
-  if (next != gaps_.end() && next->first == offset + gap.size && next->second.last == gap.last) {
-    gap.size += next->second.size;
-    gaps_.erase(next);
-  }
+  const auto joins = [&](const Gap& other) {
+    if (gap.last && other.last && gap.last != other.last) return false;
+    gap.size += other.size;
+    if (!gap.last) gap.last = other.last;
+    return true;
+  };
+  const auto next = gaps_.find(offset + gap.size);
+  if (next != gaps_.end() && joins(next->second)) gaps_.erase(next);
   const auto after = gaps_.lower_bound(offset);
   if (after != gaps_.begin()) {
     const auto before = std::prev(after);
-    if (before->first + before->second.size == offset && before->second.last == gap.last) {
-      before->second.size += gap.size;
-      return;
+    if (before->first + before->second.size == offset && joins(before->second)) {
+      offset = before->first;
+      gaps_.erase(before);
     }
   }
   gaps_.emplace(offset, gap);

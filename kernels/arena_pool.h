@@ -26,11 +26,12 @@ class MemoryRegion {
   virtual void finish_all_work() = 0;
 };
 
-// All memory of a device in one region, which grows when no gap is large enough, and never in a
-// step like one before. A block is taken from the lowest gap that has room for it, so gaps do not
-// scatter: a training step reserves a few percent more than it uses at its peak. What is given back
-// on a stream serves that stream at once: its order keeps the two uses apart, although neither may
-// have run yet. Other streams get it when there is no other memory left, after all work is done.
+// All memory of a device in one region, which grows when no gap is large enough: hardly ever
+// in a step like one before. A block is taken from the lowest gap that has room for it, so gaps do
+// not scatter: a training step reserves a few percent more than it uses at its peak. What is given
+// back on a stream serves that stream at once: its order keeps the two uses apart, although neither
+// may have run yet. Other streams get it when there is no other memory left, after all work is
+// done.
 class ArenaPool final : public Pool {
  public:
   explicit ArenaPool(std::unique_ptr<MemoryRegion> region) : region_(std::move(region)) {}
@@ -49,7 +50,7 @@ class ArenaPool final : public Pool {
   };
   using Gaps = std::map<std::size_t, Gap>;  // by offset
 
-  // Offset of a place for `size` bytes; nothing if there is none.
+  // Memory for `size` bytes; nothing if there is none.
   std::byte* place(std::size_t size, const Stream& stream);
   std::byte* take(Gaps::iterator gap, std::size_t size);
   std::byte* extend(std::size_t size, const Stream& stream);

@@ -13,7 +13,6 @@ class Linear {
   Linear(kernels::Backend& backend, Weight weight, Weight bias);
 
   std::int64_t inputs() const { return weight_.value.columns; }
-
   std::int64_t outputs() const { return weight_.value.rows; }
 
   kernels::Tensor forward(kernels::Stream& stream, kernels::View x) const;

@@ -124,6 +124,19 @@ TEST_F(ArenaPoolTest, JoinsTheMemoryOfAllStreamsWhenItIsShort) {
   EXPECT_EQ(waits(), 1);
 }
 
+TEST_F(ArenaPoolTest, JoinsWhatAStreamUsedWithWhatNobodyUses) {
+  void *a = take(32, stream), *b = take(32, other);
+  give(a, 32, stream);
+  give(b, 32, other);
+  void* whole = take(64, stream);
+  give(whole, 64, other);
+  void* part = take(48, stream);
+  EXPECT_EQ(waits(), 2);
+  give(part, 48, stream);
+  EXPECT_EQ(offset(take(64, stream)), 0u) << "48 that it used, and 16 that are anyone's";
+  EXPECT_EQ(waits(), 2);
+}
+
 TEST_F(ArenaPoolTest, SaysWhereTheMemoryIsWhenThereIsNoMore) {
   pool.allocate(60 * kGrain, stream, Category::optimizer);
   try {
