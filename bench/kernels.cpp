@@ -123,7 +123,7 @@ class KernelBench {
     const AttentionShape shape{sequence, heads, kv_heads, dim};
     const Tensor q = random(tokens, heads * dim), k = random(tokens, kv_heads * dim),
                  v = random(tokens, kv_heads * dim);
-    const Tensor out = empty(tokens, heads * dim), lse = exact(tokens, heads),
+    const Tensor out = empty(tokens, heads * dim), lse = exact(tokens / sequence * heads, sequence),
                  d_out = random(tokens, heads * dim);
     const Tensor d_q = empty(tokens, heads * dim), d_k = empty(tokens, kv_heads * dim),
                  d_v = empty(tokens, kv_heads * dim);

@@ -74,8 +74,9 @@ void expects_attention(View q, View k, View v, View out, View log_sum_exp, Atten
           "attention: k is (tokens, kv_heads * head_dim)");
   expects(same_shape({k, v}) && same_shape({q, out}), "attention: v like k, out like q");
   expects(is_real(q) && same_dtype({q, k, v, out}), "attention: operands of one dtype");
-  expects(log_sum_exp.has_shape(q.rows, shape.heads) && accumulates(log_sum_exp, q),
-          "attention: log_sum_exp is (tokens, heads)");
+  expects(log_sum_exp.has_shape(q.rows / shape.sequence * shape.heads, shape.sequence) &&
+              accumulates(log_sum_exp, q),
+          "attention: log_sum_exp is (sequences * heads, sequence)");
 }
 
 // Pairs of a query and a key it sees, over all heads and sequences.

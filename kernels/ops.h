@@ -156,7 +156,7 @@ struct Attention {
   View q;            // (tokens, heads * head_dim)
   View k, v;         // (tokens, kv_heads * head_dim)
   View out;          // (tokens, heads * head_dim)
-  View log_sum_exp;  // (tokens, heads), accumulator dtype, kept for the backward pass
+  View log_sum_exp;  // (sequences * heads, sequence), accumulator dtype, for the backward pass
   AttentionShape shape;
   double scale = 1;
 

@@ -51,14 +51,18 @@ struct Lanes {
 template <class T>
 struct Heads {
   Rows<T> q, k, v, out;
-  Rows<float> log_sum_exp;
+  Rows<float> log_sum_exp;  // (sequences * heads, sequence), like out_dot
   std::int64_t tokens;
   int sequence, heads, kv_heads, head_dim;
   float scale;
   Rows<T> d_out = {}, d_q = {}, d_k = {}, d_v = {};  // for the gradient
-  float* out_dot = nullptr;                          // (tokens, heads), for the gradient
+  Rows<float> out_dot = {};                          // for the gradient
 
   __device__ int column(int head) const { return head * head_dim; }
+  // Of a query, in statistics.
+  __device__ float& at(Rows<float> statistics, std::int64_t t, int head) const {
+    return statistics[t / sequence * heads + head][t % sequence];
+  }
   __device__ int kv_column(int head) const { return head / (heads / kv_heads) * head_dim; }
 };
 
@@ -87,7 +91,7 @@ __global__ void attend(Heads<T> a) {
   }
   out.scale(1.0f / sum);
   out.write(a.out[t] + a.column(head), a.head_dim);
-  if (threadIdx.x % kWarp == 0) a.log_sum_exp[t][head] = maximum + logf(sum);
+  if (threadIdx.x % kWarp == 0) a.at(a.log_sum_exp, t, head) = maximum + logf(sum);
 }
 
 // One warp per query and head: out . d_out.
@@ -96,10 +100,10 @@ __global__ void multiply_out(Heads<T> a) {
   const std::int64_t task = warp_index();
   if (task >= a.tokens * a.heads) return;
   const std::int64_t t = task / a.heads;
-  const int column = a.column(static_cast<int>(task % a.heads));
+  const int head = static_cast<int>(task % a.heads), column = a.column(head);
   const Lanes d_out = Lanes::read(a.d_out[t] + column, a.head_dim);
   const float out_dot = d_out.dot(Lanes::read(a.out[t] + column, a.head_dim));
-  if (threadIdx.x % kWarp == 0) a.out_dot[task] = out_dot;
+  if (threadIdx.x % kWarp == 0) a.at(a.out_dot, t, head) = out_dot;
 }
 
 // One warp per query and head.
@@ -111,12 +115,12 @@ __global__ void differentiate_queries(Heads<T> a) {
   const int head = static_cast<int>(task % a.heads);
   const Lanes q = Lanes::read(a.q[t] + a.column(head), a.head_dim);
   const Lanes d_out = Lanes::read(a.d_out[t] + a.column(head), a.head_dim);
-  const float out_dot = a.out_dot[task];
+  const float out_dot = a.at(a.out_dot, t, head), log_sum_exp = a.at(a.log_sum_exp, t, head);
   Lanes d_q = {};
   for (std::int64_t j = first; j <= t; ++j) {
     const Lanes k = Lanes::read(a.k[j] + a.kv_column(head), a.head_dim);
     const Lanes v = Lanes::read(a.v[j] + a.kv_column(head), a.head_dim);
-    const float weight = expf(a.scale * q.dot(k) - a.log_sum_exp[t][head]);
+    const float weight = expf(a.scale * q.dot(k) - log_sum_exp);
     d_q.add(weight * (d_out.dot(v) - out_dot) * a.scale, k);
   }
   d_q.write(a.d_q[t] + a.column(head), a.head_dim);
@@ -136,9 +140,9 @@ __global__ void differentiate_keys(Heads<T> a) {
     for (std::int64_t t = j; t < end; ++t) {
       const Lanes q = Lanes::read(a.q[t] + a.column(head), a.head_dim);
       const Lanes d_out = Lanes::read(a.d_out[t] + a.column(head), a.head_dim);
-      const float weight = expf(a.scale * q.dot(k) - a.log_sum_exp[t][head]);
+      const float weight = expf(a.scale * q.dot(k) - a.at(a.log_sum_exp, t, head));
       d_v.add(weight, d_out);
-      d_k.add(weight * (d_out.dot(v) - a.out_dot[t * a.heads + head]) * a.scale, q);
+      d_k.add(weight * (d_out.dot(v) - a.at(a.out_dot, t, head)) * a.scale, q);
     }
   }
   d_k.write(a.d_k[j] + kv_head * a.head_dim, a.head_dim);
@@ -173,7 +177,7 @@ void go_back(cudaStream_t stream, const AttentionBackward& op) {
   heads.d_q = rows_of<T>(op.d_q);
   heads.d_k = rows_of<T>(op.d_k);
   heads.d_v = rows_of<T>(op.d_v);
-  heads.out_dot = out_dot.data();
+  heads.out_dot = {out_dot.data(), op.shape.sequence};
   multiply_out<<<blocks_for(heads.tokens * heads.heads), kThreads, 0, stream>>>(heads);
   check(cudaGetLastError());
   if (differentiate_in_tiles(stream, op, out_dot.data())) return;

@@ -91,12 +91,13 @@ __global__ void __launch_bounds__(kBlockThreads) attend_tile(Tiles<T> a) {
     __syncthreads();
   }
   float inverse[2];
+  float* log_sum_exp = a.log_sum_exp[a.statistics_row(head)];
   for (int i = 0; i < 2; ++i) {
     const float sum = row_sum(softmax.sum[i]);
     inverse[i] = 1.0f / sum;
     const int row = first + l.warp * 16 + l.row + 8 * i;
     if (l.column == 0 && row < a.sequence) {
-      a.log_sum_exp[base + row][head] = (softmax.maximum[i] + log2f(sum)) / kLog2E;
+      log_sum_exp[row] = (softmax.maximum[i] + log2f(sum)) / kLog2E;
     }
   }
   store_rows<T, width>(a.out, sums, l, base, first, a.sequence, column, a.head_dim, inverse);

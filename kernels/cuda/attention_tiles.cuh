@@ -15,14 +15,18 @@ constexpr float kLog2E = 1.4426950408889634f;
 template <class T>
 struct Tiles {
   Rows<T> q, k, v, out;
-  Rows<float> log_sum_exp;
+  Rows<float> log_sum_exp;  // (sequences * heads, sequence), like out_dot
   int sequence, heads, kv_heads, head_dim;
   float scale;
   Rows<T> d_out = {}, d_q = {}, d_k = {}, d_v = {};
-  const float* out_dot = nullptr;
+  Rows<const float> out_dot = {};
 
   __device__ int row_tiles() const { return (sequence + kTileRows - 1) / kTileRows; }
   __device__ int group() const { return heads / kv_heads; }
+  // Of this block's sequence.
+  __device__ std::int64_t statistics_row(int head) const {
+    return std::int64_t{blockIdx.z} * heads + head;
+  }
 };
 
 // Where a thread stands in its warp, and what it has of a fragment.

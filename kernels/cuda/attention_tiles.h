@@ -11,7 +11,7 @@ namespace trireme::kernels {
 // of atomic additions. False if the operands are not suited: head_dim of at most 128 and, like
 // strides and addresses, a multiple of 16 bytes.
 bool attend_in_tiles(cudaStream_t stream, const Attention& op);
-// `out_dot` is (tokens, heads): out . d_out.
+// `out_dot` is (sequences * heads, sequence): out . d_out.
 bool differentiate_in_tiles(cudaStream_t stream, const AttentionBackward& op, const float* out_dot);
 
 }  // namespace trireme::kernels

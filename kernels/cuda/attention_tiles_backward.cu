@@ -31,8 +31,8 @@ __global__ void __launch_bounds__(kBlockThreads) differentiate_query_tile(Tiles<
   for (int i = 0; i < 2; ++i) {
     const int row = first + l.warp * 16 + l.row + 8 * i;
     if (row >= a.sequence) continue;
-    log_sum[i] = a.log_sum_exp[base + row][head] * kLog2E;
-    out_dot[i] = a.out_dot[(base + row) * a.heads + head];
+    log_sum[i] = a.log_sum_exp[a.statistics_row(head)][row] * kLog2E;
+    out_dot[i] = a.out_dot[a.statistics_row(head)][row];
   }
   float sums[width / 8][4] = {};
   const int tiles = (tile + 1) * (kTileRows / kKeys);
@@ -101,13 +101,14 @@ __global__ void __launch_bounds__(kBlockThreads) differentiate_key_tile(Tiles<T>
     float weights[kQueries / 8][4], d_weights[kQueries / 8][4];
     multiply_rows<T, width, kQueries>(weights, l, keys, queries(i));
     multiply_rows<T, width, kQueries>(d_weights, l, values, d_outs(i));
+    const float* log_sums = a.log_sum_exp[a.statistics_row(head_of(i))];
+    const float* out_dots = a.out_dot[a.statistics_row(head_of(i))];
     for (int n = 0; n < kQueries / 8; ++n) {
       for (int c = 0; c < 2; ++c) {
         const int query = first_query(i) + n * 8 + l.column + c;
         const bool exists = query < a.sequence;
-        const std::int64_t token = base + (exists ? query : 0);
-        const float log_sum = a.log_sum_exp[token][head_of(i)] * kLog2E;
-        const float out_dot = a.out_dot[token * a.heads + head_of(i)];
+        const int at = exists ? query : 0;
+        const float log_sum = log_sums[at] * kLog2E, out_dot = out_dots[at];
         for (int e = c; e < 4; e += 2) {
           const int key = first + l.warp * 16 + l.row + e / 2 * 8;
           const float weight = exp2f(weights[n][e] * a.scale * kLog2E - log_sum);
@@ -141,7 +142,7 @@ bool differentiate_in_tiles(cudaStream_t stream, const AttentionBackward& op,
     tiles.d_q = rows_of<T>(op.d_q);
     tiles.d_k = rows_of<T>(op.d_k);
     tiles.d_v = rows_of<T>(op.d_v);
-    tiles.out_dot = out_dot;
+    tiles.out_dot = {out_dot, op.shape.sequence};
     constexpr int kElements =
         2 * kTileElements<width, kTileRows> + 4 * kTileElements<width, kOthers>;
     launch_tiles<T>(stream, differentiate_query_tile<T, width, kOthers>, tiles, op.q.rows,

@@ -55,9 +55,9 @@ void SelfAttention::restore(Stream& stream, Tensor x, Saved& saved) const {
 void SelfAttention::attend(Stream& stream, Saved& saved) const {
   saved.pair.inner = backend_.allocate(stream, {saved.qkv.rows(), shape_.heads * shape_.head_dim},
                                        saved.qkv.view().dtype, Category::activations);
-  saved.log_sum_exp =
-      backend_.allocate(stream, {saved.qkv.rows(), shape_.heads},
-                        kernels::accumulator_of(saved.qkv.view().dtype), Category::activations);
+  saved.log_sum_exp = backend_.allocate(
+      stream, {saved.qkv.rows() / shape_.sequence * shape_.heads, shape_.sequence},
+      kernels::accumulator_of(saved.qkv.view().dtype), Category::activations);
   backend_.run(stream, kernels::Attention{.q = queries(saved.qkv),
                                           .k = keys(saved.qkv),
                                           .v = values(saved.qkv),

@@ -24,6 +24,11 @@ struct Case {
     const std::int64_t kv_head = h / (shape.heads / shape.kv_heads);
     return static_cast<std::size_t>((t * shape.kv_heads + kv_head) * shape.head_dim + c);
   }
+  // Of log_sum_exp.
+  std::size_t statistics(std::int64_t t, std::int64_t h) const {
+    return static_cast<std::size_t>((t / shape.sequence * shape.heads + h) * shape.sequence +
+                                    t % shape.sequence);
+  }
 };
 
 struct Reference {
@@ -36,7 +41,7 @@ Reference attention(const Case& task, const Values& q, const Values& k, const Va
   const auto& [shape, tokens, scale] = task;
   const std::int64_t dim = shape.head_dim;
   Reference r{.out = Values(q.size(), 0.0),
-              .log_sum_exp = {},
+              .log_sum_exp = Values(static_cast<std::size_t>(tokens * shape.heads), 0.0),
               .d_q = Values(q.size(), 0.0),
               .d_k = Values(k.size(), 0.0),
               .d_v = Values(v.size(), 0.0)};
@@ -53,7 +58,7 @@ Reference attention(const Case& task, const Values& q, const Values& k, const Va
       const double highest = *std::ranges::max_element(weights);
       double total = 0, dot = 0;
       for (double& weight : weights) total += weight = std::exp(weight - highest);
-      r.log_sum_exp.push_back(highest + std::log(total));
+      r.log_sum_exp[task.statistics(t, h)] = highest + std::log(total);
       Values d_weights;
       for (std::int64_t j = first; j <= t; ++j) {
         double& weight = weights[static_cast<std::size_t>(j - first)];
@@ -101,7 +106,7 @@ TEST_P(AttentionTest, IsItsDefinitionAndSoIsItsGradient) {
     const Reference expected =
         attention(task, device.values(q), device.values(k), device.values(v), device.values(d_out));
     const Tensor out = like(q), d_q = like(q);
-    const Tensor log_sum_exp = accumulator(tokens, shape.heads);
+    const Tensor log_sum_exp = accumulator(tokens / shape.sequence * shape.heads, shape.sequence);
     device.run(Attention{.q = q,
                          .k = k,
                          .v = v,

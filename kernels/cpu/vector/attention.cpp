@@ -67,6 +67,11 @@ std::int64_t seen(std::int64_t query, std::int64_t offset) {
   return count < 0 ? 0 : smaller(count, kBlock);
 }
 
+// Of log_sum_exp, for the sequence that begins at token `first`.
+std::int64_t statistics_row(const AttentionShape& shape, std::int64_t first, std::int64_t head) {
+  return first / shape.sequence * shape.heads + head;
+}
+
 // Running softmax of one query: keeps the output so far scaled to the largest score so far.
 template <class Number>
 void fold_scores(Number* scores, std::int64_t count, Number scale, Number& maximum, Number& sum,
@@ -139,12 +144,13 @@ class ForwardStrip {
       multiply_block<Number>({scores_.data(), kBlock, 1}, values_.data() + key * width_, width_,
                              out_.data(), width_, {count, width_}, keys, true);
     }
+    Number* log_sum_exp = row<Number>(op_.log_sum_exp, statistics_row(op_.shape, first_, head));
     for (std::int64_t i = 0; i < count; ++i) {
       const Number share = Number(1) / sum_[i];
       Number* out = out_.data() + i * width_;
 #pragma omp simd
       for (std::int64_t c = 0; c < width_; ++c) out[c] *= share;
-      row<Number>(op_.log_sum_exp, first_ + q + i)[head] = maximum_[i] + std::log(sum_[i]);
+      log_sum_exp[q + i] = maximum_[i] + std::log(sum_[i]);
     }
     write_head<T>(out_.data(), op_.out, first_ + q, count, head * head_dim_, head_dim_);
   }
@@ -187,13 +193,15 @@ class BackwardHead {
     const std::int64_t column = head * head_dim_;
     copy_head<T>(op_.q, first_ + q, count, column, head_dim_, query_.data());
     copy_head<T>(op_.d_out, first_ + q, count, column, head_dim_, d_out_.data());
+    const Number* log_sum_exp =
+        row<Number>(op_.log_sum_exp, statistics_row(op_.shape, first_, head));
     for (std::int64_t i = 0; i < count; ++i) {
       const T* out = row<T>(op_.out, first_ + q + i) + column;
       Number dot = 0;
 #pragma omp simd reduction(+ : dot)
       for (std::int64_t c = 0; c < head_dim_; ++c) dot += load(out[c]) * d_out_[i * width_ + c];
       out_dot_[i] = dot;
-      log_sum_exp_[i] = row<Number>(op_.log_sum_exp, first_ + q + i)[head];
+      log_sum_exp_[i] = log_sum_exp[q + i];
     }
     for (std::int64_t i = 0; i < count * width_; ++i) d_query_[i] = 0;
     for (std::int64_t key = 0; key < q + count; key += kBlock) add_block(q, count, key);
