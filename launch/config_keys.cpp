@@ -287,8 +287,8 @@ std::vector<Key> train_keys() {
              at(section, &T::transport), transports),
       boolean(
           {"train.deterministic", "",
-           "the same bits in every run: on CUDA the first algorithm for each product instead of "
-           "the fastest found at start; the CPU gives them anyway"},
+           "the same bits in every run: on CUDA the first algorithm for each product and attention "
+           "without cuDNN instead of the fastest found at start; the CPU gives them anyway"},
           at(section, &T::deterministic)),
       integer_or_auto({"train.threads", "threads",
                        "per rank on the CPU; auto: the node's cores over its ranks"},

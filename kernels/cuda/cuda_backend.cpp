@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "kernels/backend.h"
+#include "kernels/cuda/cuda_attention.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/cuda_matmul.h"
 #include "kernels/cuda/cuda_stream.h"
@@ -42,7 +43,9 @@ class CudaBackend final : public Backend {
   }
 
   std::string description() const override {
-    return "cuda:" + std::to_string(device_) + " (" + properties_.name + ")";
+    const std::string library = attention_.library();
+    return "cuda:" + std::to_string(device_) + " (" + properties_.name + ", " +
+           (library.empty() ? "no cuDNN" : library) + ")";
   }
 
   std::unique_ptr<Stream> make_stream() override { return std::make_unique<CudaStream>(device_); }
@@ -76,6 +79,7 @@ class CudaBackend final : public Backend {
   bool first_use_waits() const override { return true; }
   bool try_ways(int most) override {
     matmul_.try_algorithms(most);
+    attention_.try_ways(most);
     return true;
   }
   void begin_range(const std::string& name) override { nvtxRangePushA(name.c_str()); }
@@ -103,8 +107,12 @@ class CudaBackend final : public Backend {
   void enqueue(Stream& stream, const Operation& operation) override {
     std::visit(
         [&](const auto& op) {
-          if constexpr (std::is_same_v<std::decay_t<decltype(op)>, Matmul>) {
+          using Op = std::decay_t<decltype(op)>;
+          if constexpr (std::is_same_v<Op, Matmul>) {
             matmul_.launch(native(stream), op);
+          } else if constexpr (std::is_same_v<Op, Attention> ||
+                               std::is_same_v<Op, AttentionBackward>) {
+            attention_.launch(stream, op);
           } else {
             launch(native(stream), op);
           }
@@ -116,6 +124,7 @@ class CudaBackend final : public Backend {
   cudaDeviceProp properties_ = {};
   CudaMatmul matmul_;
   std::unique_ptr<Pool> pool_ = make_device_pool(device_);
+  CudaAttention attention_{*pool_};
 };
 
 std::string version_text(int number) {

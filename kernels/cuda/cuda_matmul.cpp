@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/timed_runs.h"
 
 namespace trireme::kernels {
 namespace {
@@ -15,9 +16,6 @@ namespace {
 constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;  // what NVIDIA advises for Hopper
 constexpr std::size_t kBiasBytes = std::size_t{1} << 20;        // behind it: a bias that was moved
 constexpr std::uint32_t kBiasAlignment = 16;
-
-constexpr int kTimedRuns = 5;      // of each algorithm, after one more
-constexpr float kWorthIt = 0.98f;  // of the best time so far: less is noise
 
 cudaDataType_t type_of(Dtype dtype) {
   switch (dtype) {
@@ -96,19 +94,6 @@ Preference preference_for(const Matmul& op) {
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(op.out));
   return preference;
 }
-
-class TimedEvent {
- public:
-  TimedEvent() { check(cudaEventCreateWithFlags(&event_, cudaEventDefault)); }
-  TimedEvent(const TimedEvent&) = delete;
-  TimedEvent& operator=(const TimedEvent&) = delete;
-  ~TimedEvent() { cudaEventDestroy(event_); }  // nowhere to report from here
-
-  cudaEvent_t get() const { return event_; }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
 
 }  // namespace
 
@@ -197,14 +182,7 @@ void CudaMatmul::choose(cudaStream_t stream, const Matmul& op, Plan& plan) {
 std::optional<float> CudaMatmul::time(cudaStream_t stream, const Matmul& op, const Plan& plan,
                                       void* out) {
   if (multiply(stream, op, plan, out) != CUBLAS_STATUS_SUCCESS) return std::nullopt;
-  const TimedEvent start, end;
-  check(cudaEventRecord(start.get(), stream));
-  for (int run = 0; run < kTimedRuns; ++run) check(multiply(stream, op, plan, out));
-  check(cudaEventRecord(end.get(), stream));
-  check(cudaEventSynchronize(end.get()));
-  float milliseconds = 0;
-  check(cudaEventElapsedTime(&milliseconds, start.get(), end.get()));
-  return milliseconds / kTimedRuns;
+  return time_runs(stream, [&] { check(multiply(stream, op, plan, out)); });
 }
 
 cublasStatus_t CudaMatmul::multiply(cudaStream_t stream, const Matmul& op, const Plan& plan,

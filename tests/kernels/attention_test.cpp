@@ -85,9 +85,12 @@ Reference attention(const Case& task, const Values& q, const Values& k, const Va
   return r;
 }
 
-class AttentionTest : public OfEveryDtype {};
+class AttentionTest : public OfEveryDtype {
+ protected:
+  void expect_definition();
+};
 
-TEST_P(AttentionTest, IsItsDefinitionAndSoIsItsGradient) {
+void AttentionTest::expect_definition() {
   for (const AttentionShape shape :
        {AttentionShape{1, 2, 1, 8}, AttentionShape{7, 4, 2, 16}, AttentionShape{64, 2, 2, 24},
         AttentionShape{65, 3, 1, 32}, AttentionShape{130, 4, 4, 20}, AttentionShape{150, 2, 1, 64},
@@ -131,6 +134,13 @@ TEST_P(AttentionTest, IsItsDefinitionAndSoIsItsGradient) {
     expect_near(d_k, expected.d_k, "d_k");
     expect_near(d_v, expected.d_v, "d_v");
   }
+}
+
+TEST_P(AttentionTest, IsItsDefinitionAndSoIsItsGradient) { expect_definition(); }
+
+TEST_P(AttentionTest, IsItsDefinitionInTheFastestWayToo) {
+  device.backend->try_ways(Backend::kUsualWays);
+  expect_definition();
 }
 
 INSTANTIATE_TEST_SUITE_P(Dtypes, AttentionTest, testing::ValuesIn(test::backend_dtypes()),

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <vector>
+
+#include "kernels/cuda/cudnn_graph.h"
+#include "kernels/ops.h"
+
+namespace trireme::kernels {
+
+// Causal attention and its gradient as graphs for cuDNN, which makes one kernel of each. Of bf16 or
+// f16, head_dim a multiple of 8, addresses and strides multiples of 16 bytes, log_sum_exp without
+// gaps: whatever else cuDNN refuses, it has no plans for.
+CudnnGraph graph_of(const CudnnLibrary& library, const Attention& op);
+CudnnGraph graph_of(const CudnnLibrary& library, const AttentionBackward& op);
+
+bool is_for_cudnn(const Attention& op);
+bool is_for_cudnn(const AttentionBackward& op);
+
+// Bytes that a launch works with.
+std::size_t workspace_bytes(const CudnnPlan& plan, const Attention& op);
+std::size_t workspace_bytes(const CudnnPlan& plan, const AttentionBackward& op);
+
+// `plan` is of the graph of an operation with the same sizes and strides.
+void launch(const CudnnPlan& plan, cudnnHandle_t handle, const Attention& op, std::byte* workspace);
+void launch(const CudnnPlan& plan, cudnnHandle_t handle, const AttentionBackward& op,
+            std::byte* workspace);
+
+}  // namespace trireme::kernels
