@@ -102,10 +102,10 @@ TEST_F(CudnnAttentionTest, TheErrorOfResultsIsThatOfTheWorst) {
 class ChoiceTest : public CudnnAttentionTest {
  protected:
   bool takes_cudnn(int ways, Dtype dtype = Dtype::bf16) {
-    const AttentionShape shape{16, 2, 1, 8};
-    const Tensor q = device.random({32, 16}, dtype, 1), kv = device.random({32, 8}, dtype, 2),
-                 out = device.filled({32, 16}, dtype, NAN),
-                 log_sum_exp = device.filled({4, 16}, Dtype::f32, NAN);
+    const AttentionShape shape{4, 1, 1, 8};
+    const Tensor q = device.random({4, 8}, dtype, 1), kv = device.random({4, 8}, dtype, 2),
+                 out = device.filled({4, 8}, dtype, NAN),
+                 log_sum_exp = device.filled({1, 4}, Dtype::f32, NAN);
     const Attention op{.q = q,
                        .k = kv,
                        .v = kv,
@@ -119,8 +119,8 @@ class ChoiceTest : public CudnnAttentionTest {
     const int before = dnn_executions;
     device.run(op);
     const auto values = device.values(out);
-    for (std::size_t c = 0; c < 16; ++c) {
-      EXPECT_NEAR(values[c], device.values(kv)[c % 8], 1e-2) << "the first query sees one key";
+    for (std::size_t c = 0; c < 8; ++c) {
+      EXPECT_NEAR(values[c], device.values(kv)[c], 1e-2) << "the first query sees one key";
     }
     return dnn_executions > before;
   }
