@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <type_traits>
 #include <utility>
 
@@ -35,11 +36,9 @@ const Op& operation_of(const AttentionTrial& trial) {
 
 CudaAttention::CudaAttention(Pool& pool) : pool_(pool), library_(load_cudnn()) {}
 
-CudaAttention::~CudaAttention() {
-  if (handle_) library_->destroy(handle_);
+std::string CudaAttention::library() const {
+  return library_ ? "cuDNN " + library_->version_text() : "";
 }
-
-std::string CudaAttention::library() const { return library_ ? "cuDNN " + library_->version : ""; }
 
 void CudaAttention::try_ways(int most) {
   const std::lock_guard lock(mutex_);
@@ -86,9 +85,13 @@ CudaAttention::Kind CudaAttention::kind_of(const AttentionBackward& op) {
 
 cudnnHandle_t CudaAttention::handle_for(Stream& stream) {
   const cudaStream_t on = native(stream);
-  if (!handle_) library_->check(library_->create(&handle_));
-  library_->check(library_->set_stream(handle_, on));
-  return handle_;
+  if (!handle_) {
+    cudnnHandle_t made = nullptr;
+    library_->check(library_->create(&made));
+    handle_ = Handle(made, library_->destroy);
+  }
+  library_->check(library_->set_stream(handle_.get(), on));
+  return handle_.get();
 }
 
 void CudaAttention::launch(Stream& stream, const Attention& op) { launch_fastest(stream, op); }
@@ -98,16 +101,31 @@ void CudaAttention::launch(Stream& stream, const AttentionBackward& op) {
 }
 
 template <class Op>
+Tensor CudaAttention::workspace_for(const CudnnPlan& plan, Stream& stream, const Op& op) try {
+  constexpr std::size_t kWord = sizeof(float);
+  const std::size_t words = workspace_bytes(plan, op) / kWord + 1;
+  View view(nullptr, {1, static_cast<std::int64_t>(words)}, Dtype::f32);
+  view.data = pool_.allocate(view.bytes(), stream, Category::workspace);
+  return Tensor(view, pool_, stream, Category::workspace);
+} catch (const DeviceError&) {
+  return {};
+}
+
+template <class Op>
 void CudaAttention::launch_fastest(Stream& stream, const Op& op) {
   std::unique_lock lock(mutex_);
-  if (const CudnnPlan* plan = plan_for(stream, op)) return run(*plan, stream, op);
+  if (const CudnnPlan* plan = plan_for(stream, op)) {
+    if (const Tensor workspace = workspace_for(*plan, stream, op)) {
+      return kernels::launch(*plan, handle_for(stream), op, workspace);
+    }
+  }
   lock.unlock();
   kernels::launch(native(stream), op);
 }
 
 template <class Op>
 const CudnnPlan* CudaAttention::plan_for(Stream& stream, const Op& op) {
-  if (!library_ || op.q.rows == 0 || !is_for_cudnn(op)) return nullptr;
+  if (!library_ || op.q.rows == 0 || !is_for(*library_, op)) return nullptr;
   Choice& choice = choices_[kind_of(op)];
   if (choice.tried < tries_) {
     choice.plan = choose(stream, op);
@@ -118,44 +136,47 @@ const CudnnPlan* CudaAttention::plan_for(Stream& stream, const Op& op) {
 
 template <class Op>
 std::optional<CudnnPlan> CudaAttention::choose(Stream& stream, const Op& op) {
+  // cuDNN loads code, for which a device has to be idle: nothing may be on its way from others.
+  check(cudaStreamSynchronize(native(stream)));
   std::optional<CudnnPlan> fastest;
   try {
-    const cudnnHandle_t handle = handle_for(stream);
-    auto plans = graph_of(*library_, op).plans({.handle = handle}, std::min(tries_, kMostPlans));
+    auto plans =
+        graph_of(*library_, op).plans({.handle = handle_for(stream)}, std::min(tries_, kMostPlans));
     if (plans.empty()) return fastest;
     AttentionTrial trial(pool_, stream, op);
-    const Op& tried = operation_of<Op>(trial);
-    const auto own = [&] { kernels::launch(native(stream), tried); };
+    const auto own = [&] { kernels::launch(native(stream), operation_of<Op>(trial)); };
     own();
-    const auto expected = trial.results();
+    trial.expect_these_results();
     float best = time_runs(native(stream), own);
     for (CudnnPlan& plan : plans) {
-      const auto by_cudnn = [&] { run(plan, stream, tried); };
-      trial.forget_results();
-      by_cudnn();
-      const double error = largest_error(trial.results(), expected);
-      if (!(error <= kTolerance)) {
-        log().warn("{} computes attention with an error of {:.2g}: not used", library(), error);
-        continue;
-      }
-      const float milliseconds = time_runs(native(stream), by_cudnn);
+      const float milliseconds = time<Op>(plan, stream, trial);
       if (milliseconds > kWorthIt * best) continue;
       best = milliseconds;
       fastest = std::move(plan);
     }
   } catch (const DeviceError& error) {
-    log().warn("attention without cuDNN: {}", error.what());
-    fastest.reset();
+    log().warn("attention without {}: {}", library(), error.what());
   }
   return fastest;
 }
 
+// Of a launch, in milliseconds; for ever if it computes something else than the own kernels.
 template <class Op>
-void CudaAttention::run(const CudnnPlan& plan, Stream& stream, const Op& op) {
-  const std::size_t bytes = workspace_bytes(plan, op);
-  void* workspace = bytes > 0 ? pool_.allocate(bytes, stream, Category::workspace) : nullptr;
-  kernels::launch(plan, handle_for(stream), op, static_cast<std::byte*>(workspace));
-  if (bytes > 0) pool_.release(workspace, bytes, stream, Category::workspace);
+float CudaAttention::time(const CudnnPlan& plan, Stream& stream, AttentionTrial& trial) {
+  const Op& op = operation_of<Op>(trial);
+  const Tensor workspace = workspace_for(plan, stream, op);
+  if (!workspace) return std::numeric_limits<float>::infinity();
+  const auto by_cudnn = [&] { kernels::launch(plan, handle_for(stream), op, workspace); };
+  trial.forget_results();
+  // Nothing may depend on what a workspace happens to hold.
+  kernels::launch(native(stream),
+                  Fill{.out = workspace, .value = std::numeric_limits<double>::quiet_NaN()});
+  by_cudnn();
+  const float milliseconds = time_runs(native(stream), by_cudnn);
+  const double error = trial.error();
+  if (error <= kTolerance) return milliseconds;
+  log().warn("{} computes attention with an error of {:.2g}: not used", library(), error);
+  return std::numeric_limits<float>::infinity();
 }
 
 }  // namespace trireme::kernels

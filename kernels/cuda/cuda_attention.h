@@ -4,15 +4,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <type_traits>
 
 #include "kernels/cuda/cudnn_graph.h"
 #include "kernels/memory.h"
 #include "kernels/ops.h"
+#include "kernels/tensor.h"
 
 namespace trireme::kernels {
+
+class AttentionTrial;
 
 // Attention and its gradient, by this program's own kernels, the same bits every time, or by cuDNN:
 // when ways are tried, once per kind of operation, cuDNN is taken where it is faster and its
@@ -21,9 +26,6 @@ class CudaAttention {
  public:
   // `pool` has to outlive it.
   explicit CudaAttention(Pool& pool);
-  ~CudaAttention();
-  CudaAttention(const CudaAttention&) = delete;
-  CudaAttention& operator=(const CudaAttention&) = delete;
 
   void launch(Stream& stream, const Attention& op);
   void launch(Stream& stream, const AttentionBackward& op);
@@ -35,6 +37,7 @@ class CudaAttention {
   std::string library() const;
 
  private:
+  using Handle = std::unique_ptr<std::remove_pointer_t<cudnnHandle_t>, decltype(&cudnnDestroy)>;
   // All that a plan depends on: sizes, strides, dtype and scale.
   using Kind = std::array<std::int64_t, 16>;
   struct Choice {
@@ -50,16 +53,19 @@ class CudaAttention {
   const CudnnPlan* plan_for(Stream& stream, const Op& op);
   template <class Op>
   std::optional<CudnnPlan> choose(Stream& stream, const Op& op);
+  // What a launch works with; nothing where there is not as much memory: the own kernels need less.
   template <class Op>
-  void run(const CudnnPlan& plan, Stream& stream, const Op& op);
+  Tensor workspace_for(const CudnnPlan& plan, Stream& stream, const Op& op);
+  template <class Op>
+  float time(const CudnnPlan& plan, Stream& stream, AttentionTrial& trial);
   cudnnHandle_t handle_for(Stream& stream);
 
   Pool& pool_;
   const std::optional<CudnnLibrary> library_;
   std::mutex mutex_;
   int tries_ = 0;
-  std::map<Kind, Choice> choices_;
-  cudnnHandle_t handle_ = nullptr;
+  Handle handle_{nullptr, nullptr};
+  std::map<Kind, Choice> choices_;  // go before the handle they were made with
 };
 
 }  // namespace trireme::kernels

@@ -10,7 +10,9 @@ using Graph = CudnnGraph;
 using Operand = CudnnGraph::Operand;
 using Sizes = CudnnGraph::Sizes;
 
-enum Id : std::int64_t { kQ = 1, kK, kV, kOut, kStatistics, kDOut, kDQ, kDK, kDV, kOutDot, kSums };
+// What memory is bound to.
+constexpr std::int64_t kQ = 1, kK = 2, kV = 3, kOut = 4, kStatistics = 5, kDOut = 6, kDQ = 7,
+                       kDK = 8, kDV = 9, kOutDot = 10, kSums = 11;
 
 constexpr std::size_t kAlignment = 256;  // of what shares a workspace
 
@@ -20,6 +22,8 @@ class Builder {
   template <class Op>
   Builder(const CudnnLibrary& library, const Op& op)
       : graph_(library),
+        nothing_(library.version < 91000 ? std::numeric_limits<float>::lowest()
+                                         : -std::numeric_limits<float>::infinity()),
         type_(op.q.dtype == Dtype::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_HALF),
         shape_(op.shape),
         sequences_(op.q.rows / op.shape.sequence),
@@ -32,12 +36,12 @@ class Builder {
   Graph take() { return std::move(graph_); }
   Graph& graph() { return graph_; }
 
-  Operand heads_of(Id id, const View& view, std::int64_t heads) {
+  Operand heads_of(std::int64_t id, const View& view, std::int64_t heads) {
     return graph_.outside(id, type_, {sequences_, heads, shape_.sequence, shape_.head_dim},
                           {shape_.sequence * view.stride, shape_.head_dim, view.stride, 1});
   }
   // The same memory, positions and columns exchanged.
-  Operand turned_heads_of(Id id, const View& view, std::int64_t heads) {
+  Operand turned_heads_of(std::int64_t id, const View& view, std::int64_t heads) {
     return graph_.outside(id, type_, {sequences_, heads, shape_.head_dim, shape_.sequence},
                           {shape_.sequence * view.stride, shape_.head_dim, 1, view.stride});
   }
@@ -48,8 +52,12 @@ class Builder {
     graph_.view_as(turned, out);
     return out;
   }
-  Operand rows(Id id) { return graph_.outside(id, CUDNN_DATA_FLOAT, rows_, packed(rows_)); }
-  Operand full_heads(Id id) { return graph_.outside(id, CUDNN_DATA_FLOAT, heads_, packed(heads_)); }
+  Operand rows(std::int64_t id) {
+    return graph_.outside(id, CUDNN_DATA_FLOAT, rows_, packed(rows_));
+  }
+  Operand full_heads(std::int64_t id) {
+    return graph_.outside(id, CUDNN_DATA_FLOAT, heads_, packed(heads_));
+  }
 
   Operand scores(cudnnDataType_t type = CUDNN_DATA_FLOAT) {
     return graph_.between(type, scores_, packed(scores_));
@@ -75,7 +83,7 @@ class Builder {
 
   // Nothing is left of a score whose key comes after its query.
   Operand causal(Operand scores_given) {
-    const Operand nothing = graph_.number(-std::numeric_limits<float>::infinity());
+    const Operand nothing = graph_.number(nothing_);
     const Operand query = scores(CUDNN_DATA_INT32), key = scores(CUDNN_DATA_INT32);
     const Operand is_seen = scores(CUDNN_DATA_BOOLEAN);
     graph_.index_along(2, scores_given, query);
@@ -116,6 +124,7 @@ class Builder {
   }
 
   Graph graph_;
+  float nothing_;  // as each version wants a masked score
   cudnnDataType_t type_;
   AttentionShape shape_;
   std::int64_t sequences_;
@@ -127,11 +136,18 @@ bool is_aligned(const View& view) {
   return reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0 && view.stride % 8 == 0;
 }
 
-bool is_for_cudnn(Dtype dtype, std::int64_t head_dim, const View& log_sum_exp,
-                  std::initializer_list<View> operands) {
-  bool suited = (dtype == Dtype::bf16 || dtype == Dtype::f16) && head_dim % 8 == 0 &&
-                log_sum_exp.contiguous() &&
-                reinterpret_cast<std::uintptr_t>(log_sum_exp.data) % 16 == 0;
+// Older versions go beyond the end of a sequence that does not fill a kernel's tiles.
+bool fits_tiles(const CudnnLibrary& library, std::int64_t sequence) {
+  constexpr std::size_t kAnyLength = 91501;
+  return sequence > 1 && (sequence % 128 == 0 || library.version >= kAnyLength);
+}
+
+template <class Op>
+bool is_suited(const CudnnLibrary& library, const Op& op, std::initializer_list<View> operands) {
+  bool suited = (op.q.dtype == Dtype::bf16 || op.q.dtype == Dtype::f16) &&
+                op.shape.head_dim % 8 == 0 && fits_tiles(library, op.shape.sequence) &&
+                op.log_sum_exp.contiguous() &&
+                reinterpret_cast<std::uintptr_t>(op.log_sum_exp.data) % 16 == 0;
   for (const View& operand : operands) suited = suited && is_aligned(operand);
   return suited;
 }
@@ -150,13 +166,12 @@ std::size_t sums_bytes(const AttentionBackward& op) {
 
 }  // namespace
 
-bool is_for_cudnn(const Attention& op) {
-  return is_for_cudnn(op.q.dtype, op.shape.head_dim, op.log_sum_exp, {op.q, op.k, op.v, op.out});
+bool is_for(const CudnnLibrary& library, const Attention& op) {
+  return is_suited(library, op, {op.q, op.k, op.v, op.out});
 }
 
-bool is_for_cudnn(const AttentionBackward& op) {
-  return is_for_cudnn(op.q.dtype, op.shape.head_dim, op.log_sum_exp,
-                      {op.q, op.k, op.v, op.out, op.d_out, op.d_q, op.d_k, op.d_v});
+bool is_for(const CudnnLibrary& library, const AttentionBackward& op) {
+  return is_suited(library, op, {op.q, op.k, op.v, op.out, op.d_out, op.d_q, op.d_k, op.d_v});
 }
 
 CudnnGraph graph_of(const CudnnLibrary& library, const Attention& op) {
@@ -208,19 +223,19 @@ std::size_t workspace_bytes(const CudnnPlan& plan, const AttentionBackward& op) 
   return out_dot_bytes(op) + sums_bytes(op) + plan.workspace_bytes();
 }
 
-void launch(const CudnnPlan& plan, cudnnHandle_t handle, const Attention& op,
-            std::byte* workspace) {
+void launch(const CudnnPlan& plan, cudnnHandle_t handle, const Attention& op, View workspace) {
   const CudnnPlan::Binding bindings[] = {{kQ, op.q.data},
                                          {kK, op.k.data},
                                          {kV, op.v.data},
                                          {kOut, op.out.data},
                                          {kStatistics, op.log_sum_exp.data}};
-  plan.execute(handle, bindings, workspace);
+  plan.execute(handle, bindings, workspace.data);
 }
 
 void launch(const CudnnPlan& plan, cudnnHandle_t handle, const AttentionBackward& op,
-            std::byte* workspace) {
-  std::byte* const sums = workspace + out_dot_bytes(op);
+            View workspace) {
+  auto* const out_dot = static_cast<std::byte*>(workspace.data);
+  std::byte* const sums = out_dot + out_dot_bytes(op);
   const CudnnPlan::Binding bindings[] = {{kQ, op.q.data},
                                          {kK, op.k.data},
                                          {kV, op.v.data},
@@ -230,7 +245,7 @@ void launch(const CudnnPlan& plan, cudnnHandle_t handle, const AttentionBackward
                                          {kDQ, op.d_q.data},
                                          {kDK, op.d_k.data},
                                          {kDV, op.d_v.data},
-                                         {kOutDot, workspace},
+                                         {kOutDot, out_dot},
                                          {kSums, sums}};
   plan.execute(handle, bindings, sums + sums_bytes(op));
 }

@@ -83,15 +83,15 @@ void CudnnGraph::keep(CudnnDescriptor descriptor) {
 }
 
 CudnnGraph::Operand CudnnGraph::tensor(std::int64_t id, cudnnDataType_t type, const Sizes& sizes,
-                                       const Sizes& strides, bool is_between, bool is_number) {
+                                       const Sizes& strides, Where where) {
   CudnnDescriptor made = make(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   made.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, id);
   made.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
   made.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, kAlignment);
   made.set(CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, sizes.data());
   made.set(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides.data());
-  made.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, is_between);
-  made.set(CUDNN_ATTR_TENSOR_IS_BY_VALUE, is_number);
+  made.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, where == Where::between);
+  made.set(CUDNN_ATTR_TENSOR_IS_BY_VALUE, where == Where::number);
   made.finalize();
   keep(std::move(made));
   return parts_->descriptors.size() - 1;
@@ -99,16 +99,16 @@ CudnnGraph::Operand CudnnGraph::tensor(std::int64_t id, cudnnDataType_t type, co
 
 CudnnGraph::Operand CudnnGraph::outside(std::int64_t id, cudnnDataType_t type, Sizes sizes,
                                         Sizes strides) {
-  return tensor(id, type, sizes, strides, false, false);
+  return tensor(id, type, sizes, strides, Where::outside);
 }
 
 CudnnGraph::Operand CudnnGraph::between(cudnnDataType_t type, Sizes sizes, Sizes strides) {
-  return tensor(next_id_++, type, sizes, strides, true, false);
+  return tensor(next_id_++, type, sizes, strides, Where::between);
 }
 
 CudnnGraph::Operand CudnnGraph::number(float value) {
   parts_->numbers.push_back({.id = next_id_, .value = value});
-  return tensor(next_id_++, CUDNN_DATA_FLOAT, {1, 1, 1, 1}, {1, 1, 1, 1}, false, true);
+  return tensor(next_id_++, CUDNN_DATA_FLOAT, {1, 1, 1, 1}, {1, 1, 1, 1}, Where::number);
 }
 
 void CudnnGraph::add(CudnnDescriptor operation) {
@@ -208,9 +208,11 @@ std::vector<CudnnDescriptor> CudnnGraph::choices(const CudnnTarget& target,
   question.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, finished(target));
   question.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
   if (target.properties) question.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *target.properties);
-  question.finalize();
-  std::int64_t count = 0;
   const CudnnLibrary& library = parts_->library;
+  const cudnnStatus_t status = library.finalize(question.get());
+  if (status / 1000 == CUDNN_STATUS_NOT_SUPPORTED / 1000) return {};
+  library.check(status);
+  std::int64_t count = 0;
   library.check(library.get_attribute(question.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS,
                                       CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, nullptr));
   std::vector<CudnnDescriptor> answers;

@@ -99,8 +99,10 @@ class CudnnGraph {
   std::int64_t known_ways(const CudnnTarget& target);
 
  private:
+  enum class Where { outside, between, number };
+
   Operand tensor(std::int64_t id, cudnnDataType_t type, const Sizes& sizes, const Sizes& strides,
-                 bool is_between, bool is_number);
+                 Where where);
   CudnnDescriptor make(cudnnBackendDescriptorType_t type) const;
   CudnnDescriptor pointwise(cudnnPointwiseMode_t mode, cudnnDataType_t precision) const;
   void add_pointwise(CudnnDescriptor how, std::span<const Operand> given, Operand out);

@@ -9,6 +9,9 @@ constexpr const char* kName = "libcudnn.so.9";
 // Since then the backward pass of attention clears the sums it works with by itself.
 constexpr std::size_t kOldest = 90600;
 
+// NVIDIA's own frontend refuses the gradient of attention there.
+constexpr bool is_broken(std::size_t version) { return version == 91000 || version == 91001; }
+
 template <class Function>
 bool find(void* library, const char* name, Function& function) {
   function = reinterpret_cast<Function>(dlsym(library, name));
@@ -33,10 +36,9 @@ std::optional<CudnnLibrary> load_cudnn() {
                        find(library, "cudnnBackendGetAttribute", found.get_attribute) &&
                        find(library, "cudnnBackendFinalize", found.finalize) &&
                        find(library, "cudnnBackendExecute", found.execute);
-  if (!has_all || get_version() < kOldest) return std::nullopt;
-  const std::size_t number = get_version();
-  found.version = std::to_string(number / 10000) + "." + std::to_string(number / 100 % 100) + "." +
-                  std::to_string(number % 100);
+  if (!has_all) return std::nullopt;
+  found.version = get_version();
+  if (found.version < kOldest || is_broken(found.version)) return std::nullopt;
   return found;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cudnn_graph.h>
 
+#include <cstddef>
 #include <optional>
 #include <string>
 
@@ -22,7 +23,12 @@ struct CudnnLibrary {
   decltype(&cudnnBackendGetAttribute) get_attribute = nullptr;
   decltype(&cudnnBackendFinalize) finalize = nullptr;
   decltype(&cudnnBackendExecute) execute = nullptr;
-  std::string version = {};  // "9.19.0"
+  std::size_t version = 0;  // 91900: 9.19.0
+
+  std::string version_text() const {
+    return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
+           std::to_string(version % 100);
+  }
 
   // Throws DeviceError, with what cuDNN says about it, on any status but success.
   void check(cudnnStatus_t status) const {

@@ -32,6 +32,7 @@ Trainer::Trainer(kernels::Backend& backend, Communicator& world, const data::Sam
   if (backend.first_use_waits()) {
     warm_up(backend, *compute_, *model_, own_stages(), pass_shape(),
             options_.deterministic ? Ways::the_first : Ways::the_fastest);
+    backend.reset_memory_peaks();  // of training, not of what trying ways took
   }
   if (validation) validation_.emplace(*validation, split());
 }

@@ -383,7 +383,7 @@ std::optional<CudnnLibrary> load_cudnn() {
                       .get_attribute = cudnnBackendGetAttribute,
                       .finalize = cudnnBackendFinalize,
                       .execute = cudnnBackendExecute,
-                      .version = "9.19.0"};
+                      .version = 91900};
 }
 
 }  // namespace trireme::kernels

@@ -50,52 +50,83 @@ TEST_F(CudnnAttentionTest, GraphsComputeWhatTheOwnKernelsDo) {
   Device device;
   const auto library = load_cudnn();
   DnnHandle handle{.stream = native(*device.stream)};
-  const auto by_cudnn = [&](const auto& op) {
+  const auto expect_the_same = [&](AttentionTrial& trial, const auto& op) {
+    launch(handle.stream, op);
+    trial.expect_these_results();
+    trial.forget_results();
+    EXPECT_TRUE(std::isnan(trial.error())) << "forgotten";
     const auto plans = graph_of(*library, op).plans({.handle = &handle}, 1);
-    const std::size_t bytes = workspace_bytes(plans.at(0), op);
-    void* memory = pool->allocate(bytes, *device.stream, Category::workspace);
-    launch(plans[0], &handle, op, static_cast<std::byte*>(memory));
-    device.stream->synchronize();
-    pool->release(memory, bytes, *device.stream, Category::workspace);
+    const Tensor workspace = device.filled(
+        {1, static_cast<std::int64_t>(workspace_bytes(plans.at(0), op)) / 4 + 1}, Dtype::f32, NAN);
+    launch(plans[0], &handle, op, workspace);
+    EXPECT_LT(trial.error(), 1e-2);
   };
-  for (const AttentionShape shape : {AttentionShape{1, 2, 1, 8}, AttentionShape{17, 4, 2, 16},
-                                     AttentionShape{33, 3, 3, 24}, AttentionShape{20, 6, 1, 32}}) {
-    for (const Dtype dtype : {Dtype::bf16, Dtype::f16}) {
-      SCOPED_TRACE(testing::Message() << shape.heads << " heads, " << name_of(dtype));
-      const AttentionBackward like = layout(shape, 2, dtype);
-      AttentionTrial forward(*pool, *device.stream,
-                             Attention{.q = like.q,
-                                       .k = like.k,
-                                       .v = like.v,
-                                       .out = like.out,
-                                       .log_sum_exp = like.log_sum_exp,
-                                       .shape = shape,
-                                       .scale = like.scale});
-      launch(native(*device.stream), forward.forward());
-      auto expected = forward.results();
-      ASSERT_EQ(expected.size(), 2u);
-      forward.forget_results();
-      EXPECT_FALSE(largest_error(forward.results(), expected) < 1) << "forgotten";
-      by_cudnn(forward.forward());
-      EXPECT_LT(largest_error(forward.results(), expected), 1e-2);
-
-      AttentionTrial backward(*pool, *device.stream, like);
-      launch(native(*device.stream), backward.backward());
-      expected = backward.results();
-      ASSERT_EQ(expected.size(), 3u);
-      backward.forget_results();
-      by_cudnn(backward.backward());
-      // A sequence of one has weights of one: d_q and d_k are rounding.
-      const auto results = backward.results();
-      EXPECT_LT(largest_error({results[2]}, {expected[2]}), 1e-2);
-      if (shape.sequence > 1) EXPECT_LT(largest_error(results, expected), 1e-2);
-    }
+  struct Case {
+    AttentionShape shape;
+    Dtype dtype;
+    std::int64_t sequences;
+  };
+  for (const auto& [shape, dtype, sequences] :
+       {Case{{2, 2, 1, 8}, Dtype::f16, 2}, Case{{17, 4, 2, 16}, Dtype::bf16, 2},
+        Case{{33, 3, 3, 24}, Dtype::f16, 1}, Case{{66, 2, 1, 8}, Dtype::bf16, 1}}) {
+    SCOPED_TRACE(testing::Message() << shape.heads << " heads, " << name_of(dtype));
+    const AttentionBackward like = layout(shape, sequences, dtype);
+    AttentionTrial forward(*pool, *device.stream,
+                           Attention{.q = like.q,
+                                     .k = like.k,
+                                     .v = like.v,
+                                     .out = like.out,
+                                     .log_sum_exp = like.log_sum_exp,
+                                     .shape = shape,
+                                     .scale = like.scale});
+    expect_the_same(forward, forward.forward());
+    AttentionTrial backward(*pool, *device.stream, like);
+    expect_the_same(backward, backward.backward());
   }
 }
 
-TEST_F(CudnnAttentionTest, TheErrorOfResultsIsThatOfTheWorst) {
-  EXPECT_DOUBLE_EQ(largest_error({{3, 4}, {1, 0}}, {{3, 4}, {2, 0}}), 0.5);
-  EXPECT_TRUE(std::isnan(largest_error({{NAN, 4}, {1, 0}}, {{3, 4}, {1, 0}})));
+TEST_F(CudnnAttentionTest, ATrialLaysOutItsOperandsLikeTheModel) {
+  const auto pool = make_device_pool(0);
+  Device device;
+  const AttentionBackward like = layout({4, 4, 2, 8}, 2, Dtype::bf16);
+  AttentionTrial trial(*pool, *device.stream, like);
+  const auto bytes_between = [](const View& a, const View& b) {
+    return static_cast<const std::byte*>(b.data) - static_cast<const std::byte*>(a.data);
+  };
+  const AttentionBackward& op = trial.backward();
+  op.validate();
+  EXPECT_EQ(bytes_between(op.q, op.k), bytes_between(like.q, like.k));
+  EXPECT_EQ(bytes_between(op.d_q, op.d_v), bytes_between(like.d_q, like.d_v));
+  EXPECT_NE(op.q.data, op.d_q.data);
+  EXPECT_NE(device.values(op.k), device.values(op.v));
+}
+
+TEST_F(CudnnAttentionTest, OldVersionsAreAskedForWholeTilesOnly) {
+  CudnnLibrary library = *load_cudnn();
+  const auto is_for_sequence = [&](std::int64_t sequence) {
+    return is_for(library, layout({sequence, 4, 2, 8}, 1, Dtype::bf16));
+  };
+  EXPECT_TRUE(is_for_sequence(100));
+  EXPECT_FALSE(is_for_sequence(1)) << "a gradient of nothing but rounding";
+  library.version = 91002;
+  EXPECT_FALSE(is_for_sequence(100));
+  EXPECT_TRUE(is_for_sequence(256));
+}
+
+TEST(LargestError, IsThatOfTheWorstBlock) {
+  const auto error = [](const std::vector<float>& values, const std::vector<float>& expected) {
+    return largest_error(values, expected, 4, {.block = {2, 2}, .sequence = 3});
+  };
+  const std::vector<float> ones(24, 1.0f);
+  EXPECT_EQ(error(ones, ones), 0);
+  std::vector<float> wrong = ones;
+  wrong[8] = 0;  // the third row of a sequence is a block of its own
+  EXPECT_DOUBLE_EQ(error(wrong, ones), std::sqrt(0.5));
+  wrong[8] = 1;
+  wrong[0] = 2;
+  EXPECT_DOUBLE_EQ(error(wrong, ones), 0.5);
+  wrong[23] = NAN;
+  EXPECT_TRUE(std::isnan(error(wrong, ones)));
 }
 
 // Whether attention of some size was done by cuDNN, once ways have been tried.
