@@ -109,7 +109,7 @@ class CudaBackend final : public Backend {
         [&](const auto& op) {
           using Op = std::decay_t<decltype(op)>;
           if constexpr (std::is_same_v<Op, Matmul>) {
-            matmul_.launch(native(stream), op);
+            matmul_.launch(stream, op);
           } else if constexpr (std::is_same_v<Op, Attention> ||
                                std::is_same_v<Op, AttentionBackward>) {
             attention_.launch(stream, op);
@@ -122,8 +122,8 @@ class CudaBackend final : public Backend {
 
   int device_;
   cudaDeviceProp properties_ = {};
-  CudaMatmul matmul_;
   std::unique_ptr<Pool> pool_ = make_device_pool(device_);
+  CudaMatmul matmul_{*pool_};
   CudaAttention attention_{*pool_};
 };
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/cuda_stream.h"
 #include "kernels/cuda/timed_runs.h"
 
 namespace trireme::kernels {
@@ -105,7 +106,7 @@ struct CudaMatmul::Plan {
   int tried = 0;  // algorithms, at most
 };
 
-CudaMatmul::CudaMatmul() { check(cublasLtCreate(&handle_)); }
+CudaMatmul::CudaMatmul(Pool& pool) : pool_(pool) { check(cublasLtCreate(&handle_)); }
 
 CudaMatmul::~CudaMatmul() {
   for (const auto& [stream, workspace] : workspaces_) cudaFree(workspace);
@@ -135,7 +136,7 @@ void CudaMatmul::try_algorithms(int most) {
   tries_ = most;
 }
 
-CudaMatmul::Plan& CudaMatmul::plan_for(cudaStream_t stream, const Matmul& op) {
+CudaMatmul::Plan& CudaMatmul::plan_for(Stream& stream, const Matmul& op) {
   auto& plan = plans_[kind_of(op)];
   if (plan && plan->tried >= tries_) return *plan;
   auto made = std::make_unique<Plan>(Plan{.description = describe(op),
@@ -147,7 +148,7 @@ CudaMatmul::Plan& CudaMatmul::plan_for(cudaStream_t stream, const Matmul& op) {
   return *plan;
 }
 
-void CudaMatmul::choose(cudaStream_t stream, const Matmul& op, Plan& plan) {
+void CudaMatmul::choose(Stream& stream, const Matmul& op, Plan& plan) {
   const Preference preference = preference_for(op);
   std::vector<cublasLtMatmulHeuristicResult_t> choices(
       static_cast<std::size_t>(std::max(tries_, 1)));
@@ -159,24 +160,28 @@ void CudaMatmul::choose(cudaStream_t stream, const Matmul& op, Plan& plan) {
   plan.algorithm = choices[0].algo;
   plan.tried = tries_;
   if (found == 1) return;
-  // In memory of its own: what the product adds to stays as it is.
-  void* out = nullptr;
-  const auto bytes = static_cast<std::size_t>(op.out.rows * op.out.stride) * size_of(op.out.dtype);
-  if (cudaMallocAsync(&out, bytes, stream) != cudaSuccess) {
-    cudaGetLastError();  // forgotten: the first choice will do
-    return;
-  }
+  const Tensor out = like(op.out, stream);
+  if (!out) return;
   float best = std::numeric_limits<float>::infinity();
   cublasLtMatmulAlgo_t fastest = plan.algorithm;
   for (int i = 0; i < found; ++i) {
     plan.algorithm = choices[static_cast<std::size_t>(i)].algo;
-    const auto milliseconds = time(stream, op, plan, out);
+    const auto milliseconds = time(native(stream), op, plan, out.view().data);
     if (!milliseconds || *milliseconds > kWorthIt * best) continue;
     best = *milliseconds;
     fastest = plan.algorithm;
   }
   plan.algorithm = fastest;
-  check(cudaFreeAsync(out, stream));
+}
+
+// Memory for trying: what the product adds to stays as it is. Nothing where there is no more: the
+// first choice will do.
+Tensor CudaMatmul::like(const View& out, Stream& stream) try {
+  View view(nullptr, {out.rows, out.stride}, out.dtype);
+  view.data = pool_.allocate(view.bytes(), stream, Category::workspace);
+  return Tensor(view, pool_, stream, Category::workspace);
+} catch (const DeviceError&) {
+  return {};
 }
 
 std::optional<float> CudaMatmul::time(cudaStream_t stream, const Matmul& op, const Plan& plan,
@@ -203,23 +208,23 @@ std::byte* CudaMatmul::workspace_of(cudaStream_t stream) {
   return workspace;
 }
 
-void CudaMatmul::launch(cudaStream_t stream, const Matmul& op) {
+void CudaMatmul::launch(Stream& stream, const Matmul& op) {
   if (op.out.size() == 0) return;
   const std::lock_guard lock(mutex_);
   if (!op.bias || alignment_of(op.bias) >= kBiasAlignment) return launch_aligned(stream, op);
   // Parameters follow each other without gaps; cuBLASLt reads a bias in packs.
   expects(op.bias.bytes() <= kBiasBytes, "matmul on CUDA: an unaligned bias of at most 1 MiB");
   Matmul moved = op;
-  moved.bias.data = workspace_of(stream) + kWorkspaceBytes;
+  moved.bias.data = workspace_of(native(stream)) + kWorkspaceBytes;
   check(cudaMemcpyAsync(moved.bias.data, op.bias.data, op.bias.bytes(), cudaMemcpyDeviceToDevice,
-                        stream));
+                        native(stream)));
   launch_aligned(stream, moved);
 }
 
-void CudaMatmul::launch_aligned(cudaStream_t stream, const Matmul& op) {
+void CudaMatmul::launch_aligned(Stream& stream, const Matmul& op) {
   Plan& plan = plan_for(stream, op);
   if (op.bias) set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, op.bias.data);
-  check(multiply(stream, op, plan, op.out.data));
+  check(multiply(native(stream), op, plan, op.out.data));
 }
 
 }  // namespace trireme::kernels

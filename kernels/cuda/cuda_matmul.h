@@ -10,7 +10,9 @@
 #include <mutex>
 #include <optional>
 
+#include "kernels/memory.h"
 #include "kernels/ops.h"
+#include "kernels/tensor.h"
 
 namespace trireme::kernels {
 
@@ -19,12 +21,13 @@ namespace trireme::kernels {
 // when they are tried. Its workspace is made once per stream.
 class CudaMatmul {
  public:
-  CudaMatmul();
+  // `pool` has to outlive it.
+  explicit CudaMatmul(Pool& pool);
   ~CudaMatmul();
   CudaMatmul(const CudaMatmul&) = delete;
   CudaMatmul& operator=(const CudaMatmul&) = delete;
 
-  void launch(cudaStream_t stream, const Matmul& op);
+  void launch(Stream& stream, const Matmul& op);
 
   // How many algorithms are tried for products that come from now on: see Backend::try_ways.
   void try_algorithms(int most);
@@ -49,14 +52,16 @@ class CudaMatmul {
 
   static Operand operand_of(const View& view);
   static Kind kind_of(const Matmul& op);
-  Plan& plan_for(cudaStream_t stream, const Matmul& op);
-  void choose(cudaStream_t stream, const Matmul& op, Plan& plan);
+  Plan& plan_for(Stream& stream, const Matmul& op);
+  void choose(Stream& stream, const Matmul& op, Plan& plan);
+  Tensor like(const View& out, Stream& stream);
   // Milliseconds of one product, into `out`; nothing if the algorithm cannot do it.
   std::optional<float> time(cudaStream_t stream, const Matmul& op, const Plan& plan, void* out);
   cublasStatus_t multiply(cudaStream_t stream, const Matmul& op, const Plan& plan, void* out);
   std::byte* workspace_of(cudaStream_t stream);
-  void launch_aligned(cudaStream_t stream, const Matmul& op);
+  void launch_aligned(Stream& stream, const Matmul& op);
 
+  Pool& pool_;
   cublasLtHandle_t handle_ = nullptr;
   std::mutex mutex_;
   int tries_ = 0;  // algorithms

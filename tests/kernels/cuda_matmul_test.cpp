@@ -43,8 +43,11 @@ TEST_F(CudaMatmulTest, TriesMoreWaysWhereFewerWereTried) {
 
 TEST_F(CudaMatmulTest, TakesTheFastestThatCanDoItWhenWaysAreTried) {
   EXPECT_EQ(used(5), 0);
+  const auto in_use = [&] { return device.backend->memory().total.current; };
+  const std::int64_t before = in_use();
   device.backend->try_ways(8);
   EXPECT_EQ(used(5), 2) << "known before, but not tried";
+  EXPECT_EQ(in_use(), before) << "what trying took";
   EXPECT_EQ(used(6), 2);
   device.backend->try_ways(0);
   EXPECT_EQ(used(5), 2);
