@@ -195,6 +195,16 @@ Cost AttentionBackward::cost() const {
           .bytes = bytes_of({q, k, v, out, log_sum_exp, d_out, d_q, d_k, d_v})};
 }
 
+Attention forward_of(const AttentionBackward& op) {
+  return {.q = op.q,
+          .k = op.k,
+          .v = op.v,
+          .out = op.out,
+          .log_sum_exp = op.log_sum_exp,
+          .shape = op.shape,
+          .scale = op.scale};
+}
+
 void SwiGlu::validate() const {
   expects(is_real(gate) && same_dtype({gate, up, out}) && same_shape({gate, up, out}),
           "swiglu: operands of one shape and dtype");

@@ -176,6 +176,9 @@ struct AttentionBackward {
   Cost cost() const;
 };
 
+// What this is the gradient of.
+Attention forward_of(const AttentionBackward& op);
+
 // out = silu(gate) * up. Shazeer 2020, https://arxiv.org/abs/2002.05202.
 struct SwiGlu {
   View gate, up, out;  // (tokens, channels)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/cuda/alignment.h"
 #include "kernels/cuda/device_numbers.cuh"
 #include "kernels/cuda/warp.cuh"
 
@@ -144,11 +145,6 @@ Tiles<T> tiles_of(const Op& op) {
           .kv_heads = static_cast<int>(op.shape.kv_heads),
           .head_dim = static_cast<int>(op.shape.head_dim),
           .scale = static_cast<float>(op.scale)};
-}
-
-inline bool is_aligned(const View& view) {
-  return reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0 &&
-         view.stride * static_cast<std::int64_t>(size_of(view.dtype)) % 16 == 0;
 }
 
 template <class Op>

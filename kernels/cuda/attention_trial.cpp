@@ -59,14 +59,7 @@ AttentionTrial::AttentionTrial(Pool& pool, Stream& stream, const Attention& like
 }
 
 AttentionTrial::AttentionTrial(Pool& pool, Stream& stream, const AttentionBackward& like)
-    : AttentionTrial(pool, stream,
-                     Attention{.q = like.q,
-                               .k = like.k,
-                               .v = like.v,
-                               .out = like.out,
-                               .log_sum_exp = like.log_sum_exp,
-                               .shape = like.shape,
-                               .scale = like.scale}) {
+    : AttentionTrial(pool, stream, forward_of(like)) {
   launch(native(stream), forward_);
   const auto [d_q, d_k, d_v] = beside_each_other({like.d_q, like.d_k, like.d_v});
   const View d_out = memory({like.d_out.rows, like.d_out.stride}, like.d_out.dtype)

@@ -12,6 +12,7 @@
 #include "kernels/cuda/cudnn_attention.h"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/timed_runs.h"
+#include "kernels/cuda/workspace.h"
 #include "kernels/log.h"
 
 namespace trireme::kernels {
@@ -52,35 +53,17 @@ CudaAttention::Kind CudaAttention::kind_of(const Attention& op) {
           op.shape.kv_heads,
           op.shape.head_dim,
           static_cast<std::int64_t>(op.q.dtype),
+          std::bit_cast<std::int64_t>(op.scale),
           op.q.stride,
           op.k.stride,
           op.v.stride,
-          op.out.stride,
-          0,
-          0,
-          0,
-          0,
-          0,
-          std::bit_cast<std::int64_t>(op.scale)};
+          op.out.stride};
 }
 
 CudaAttention::Kind CudaAttention::kind_of(const AttentionBackward& op) {
-  return {op.q.rows,
-          op.shape.sequence,
-          op.shape.heads,
-          op.shape.kv_heads,
-          op.shape.head_dim,
-          static_cast<std::int64_t>(op.q.dtype),
-          op.q.stride,
-          op.k.stride,
-          op.v.stride,
-          op.out.stride,
-          op.d_out.stride,
-          op.d_q.stride,
-          op.d_k.stride,
-          op.d_v.stride,
-          1,
-          std::bit_cast<std::int64_t>(op.scale)};
+  Kind kind = kind_of(forward_of(op));
+  kind.insert(kind.end(), {op.d_out.stride, op.d_q.stride, op.d_k.stride, op.d_v.stride});
+  return kind;
 }
 
 cudnnHandle_t CudaAttention::handle_for(Stream& stream) {
@@ -101,14 +84,9 @@ void CudaAttention::launch(Stream& stream, const AttentionBackward& op) {
 }
 
 template <class Op>
-Tensor CudaAttention::workspace_for(const CudnnPlan& plan, Stream& stream, const Op& op) try {
-  constexpr std::size_t kWord = sizeof(float);
-  const std::size_t words = workspace_bytes(plan, op) / kWord + 1;
-  View view(nullptr, {1, static_cast<std::int64_t>(words)}, Dtype::f32);
-  view.data = pool_.allocate(view.bytes(), stream, Category::workspace);
-  return Tensor(view, pool_, stream, Category::workspace);
-} catch (const DeviceError&) {
-  return {};
+Tensor CudaAttention::workspace_for(const CudnnPlan& plan, Stream& stream, const Op& op) {
+  const std::size_t words = workspace_bytes(plan, op) / sizeof(float) + 1;
+  return workspace_if_any(pool_, stream, {1, static_cast<std::int64_t>(words)}, Dtype::f32);
 }
 
 template <class Op>

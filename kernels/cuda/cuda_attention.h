@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -9,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "kernels/cuda/cudnn_graph.h"
 #include "kernels/memory.h"
@@ -39,7 +39,7 @@ class CudaAttention {
  private:
   using Handle = std::unique_ptr<std::remove_pointer_t<cudnnHandle_t>, decltype(&cudnnDestroy)>;
   // All that a plan depends on: sizes, strides, dtype and scale.
-  using Kind = std::array<std::int64_t, 16>;
+  using Kind = std::vector<std::int64_t>;
   struct Choice {
     int tried = 0;  // ways, at most
     std::optional<CudnnPlan> plan;

@@ -10,6 +10,7 @@
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/cuda_stream.h"
 #include "kernels/cuda/timed_runs.h"
+#include "kernels/cuda/workspace.h"
 
 namespace trireme::kernels {
 namespace {
@@ -160,7 +161,8 @@ void CudaMatmul::choose(Stream& stream, const Matmul& op, Plan& plan) {
   plan.algorithm = choices[0].algo;
   plan.tried = tries_;
   if (found == 1) return;
-  const Tensor out = like(op.out, stream);
+  // In memory of its own: what the product adds to stays as it is.
+  const Tensor out = workspace_if_any(pool_, stream, {op.out.rows, op.out.stride}, op.out.dtype);
   if (!out) return;
   float best = std::numeric_limits<float>::infinity();
   cublasLtMatmulAlgo_t fastest = plan.algorithm;
@@ -172,16 +174,6 @@ void CudaMatmul::choose(Stream& stream, const Matmul& op, Plan& plan) {
     fastest = plan.algorithm;
   }
   plan.algorithm = fastest;
-}
-
-// Memory for trying: what the product adds to stays as it is. Nothing where there is no more: the
-// first choice will do.
-Tensor CudaMatmul::like(const View& out, Stream& stream) try {
-  View view(nullptr, {out.rows, out.stride}, out.dtype);
-  view.data = pool_.allocate(view.bytes(), stream, Category::workspace);
-  return Tensor(view, pool_, stream, Category::workspace);
-} catch (const DeviceError&) {
-  return {};
 }
 
 std::optional<float> CudaMatmul::time(cudaStream_t stream, const Matmul& op, const Plan& plan,

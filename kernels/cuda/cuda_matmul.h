@@ -12,7 +12,6 @@
 
 #include "kernels/memory.h"
 #include "kernels/ops.h"
-#include "kernels/tensor.h"
 
 namespace trireme::kernels {
 
@@ -54,7 +53,6 @@ class CudaMatmul {
   static Kind kind_of(const Matmul& op);
   Plan& plan_for(Stream& stream, const Matmul& op);
   void choose(Stream& stream, const Matmul& op, Plan& plan);
-  Tensor like(const View& out, Stream& stream);
   // Milliseconds of one product, into `out`; nothing if the algorithm cannot do it.
   std::optional<float> time(cudaStream_t stream, const Matmul& op, const Plan& plan, void* out);
   cublasStatus_t multiply(cudaStream_t stream, const Matmul& op, const Plan& plan, void* out);

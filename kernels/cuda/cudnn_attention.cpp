@@ -3,6 +3,8 @@
 #include <initializer_list>
 #include <limits>
 
+#include "kernels/cuda/alignment.h"
+
 namespace trireme::kernels {
 namespace {
 
@@ -131,10 +133,6 @@ class Builder {
   Sizes scores_, rows_, heads_;
   Operand scale_ = 0;
 };
-
-bool is_aligned(const View& view) {
-  return reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0 && view.stride % 8 == 0;
-}
 
 // Older versions go beyond the end of a sequence that does not fill a kernel's tiles.
 bool fits_tiles(const CudnnLibrary& library, std::int64_t sequence) {

@@ -202,8 +202,8 @@ const CudnnDescriptor& CudnnGraph::finished(const CudnnTarget& target) {
   return parts_->descriptors[*finished_];
 }
 
-std::vector<CudnnDescriptor> CudnnGraph::choices(const CudnnTarget& target,
-                                                 cudnnBackendHeurMode_t mode) {
+std::vector<CudnnDescriptor> CudnnGraph::choices(const CudnnTarget& target) {
+  const cudnnBackendHeurMode_t mode = CUDNN_HEUR_MODE_A;
   CudnnDescriptor question = make(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
   question.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, finished(target));
   question.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
@@ -228,12 +228,12 @@ std::vector<CudnnDescriptor> CudnnGraph::choices(const CudnnTarget& target,
 }
 
 std::int64_t CudnnGraph::known_ways(const CudnnTarget& target) {
-  return static_cast<std::int64_t>(choices(target, CUDNN_HEUR_MODE_A).size());
+  return static_cast<std::int64_t>(choices(target).size());
 }
 
 std::vector<CudnnPlan> CudnnGraph::plans(const CudnnTarget& target, int most) {
   std::vector<CudnnPlan> made;
-  for (CudnnDescriptor& choice : choices(target, CUDNN_HEUR_MODE_A)) {
+  for (CudnnDescriptor& choice : choices(target)) {
     if (static_cast<int>(made.size()) == most) break;
     CudnnDescriptor plan = make(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
     if (target.handle) {

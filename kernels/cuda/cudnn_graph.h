@@ -109,7 +109,7 @@ class CudnnGraph {
   void add(CudnnDescriptor operation);
   void keep(CudnnDescriptor descriptor);
   const CudnnDescriptor& at(Operand operand) const { return parts_->descriptors[operand]; }
-  std::vector<CudnnDescriptor> choices(const CudnnTarget& target, cudnnBackendHeurMode_t mode);
+  std::vector<CudnnDescriptor> choices(const CudnnTarget& target);
   const CudnnDescriptor& finished(const CudnnTarget& target);
 
   std::shared_ptr<CudnnPlan::Parts> parts_;

@@ -71,14 +71,7 @@ TEST_F(CudnnAttentionTest, GraphsComputeWhatTheOwnKernelsDo) {
         Case{{33, 3, 3, 24}, Dtype::f16, 1}, Case{{66, 2, 1, 8}, Dtype::bf16, 1}}) {
     SCOPED_TRACE(testing::Message() << shape.heads << " heads, " << name_of(dtype));
     const AttentionBackward like = layout(shape, sequences, dtype);
-    AttentionTrial forward(*pool, *device.stream,
-                           Attention{.q = like.q,
-                                     .k = like.k,
-                                     .v = like.v,
-                                     .out = like.out,
-                                     .log_sum_exp = like.log_sum_exp,
-                                     .shape = shape,
-                                     .scale = like.scale});
+    AttentionTrial forward(*pool, *device.stream, forward_of(like));
     expect_the_same(forward, forward.forward());
     AttentionTrial backward(*pool, *device.stream, like);
     expect_the_same(backward, backward.backward());

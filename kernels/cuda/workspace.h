@@ -1,0 +1,16 @@
+#pragma once
+
+#include "kernels/tensor.h"
+
+namespace trireme::kernels {
+
+// Memory that a faster way needs; nothing where there is no more: a slower one will do.
+inline Tensor workspace_if_any(Pool& pool, Stream& stream, Shape shape, Dtype dtype) try {
+  View view(nullptr, shape, dtype);
+  view.data = pool.allocate(view.bytes(), stream, Category::workspace);
+  return Tensor(view, pool, stream, Category::workspace);
+} catch (const DeviceError&) {
+  return {};
+}
+
+}  // namespace trireme::kernels
