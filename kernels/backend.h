@@ -25,6 +25,9 @@ class Backend {
   // Streams must outlive the tensors that follow them and die before the backend.
   virtual std::unique_ptr<Stream> make_stream() = 0;
 
+  // A stream whose work goes first where the device has to choose: others wait for what it sends.
+  virtual std::unique_ptr<Stream> make_urgent_stream() { return make_stream(); }
+
   // Uninitialized memory, usable on `stream` and given back in its order. Throws DeviceError,
   // with what is in use by category, when there is no more.
   virtual Tensor allocate(Stream& stream, Shape shape, Dtype dtype, Category category) = 0;
@@ -116,7 +119,8 @@ void prepare_cuda();
 // CUDA devices that this build and this machine can use; 0 without a driver.
 int cuda_devices();
 
-// Why there are none, for people; empty in a build without CUDA, which nobody expects any from.
+// Why there are none, for people; empty where nobody expects any: in a build without CUDA, on a
+// machine without NVIDIA's driver.
 std::string cuda_problem();
 
 // Tells the devices of a node apart, whatever numbers its programs see them under: a PCI address.

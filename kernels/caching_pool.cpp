@@ -24,12 +24,19 @@ CachingPool::~CachingPool() {
 }
 
 void* CachingPool::allocate(std::size_t bytes, Stream& stream, Category category) {
+  void* const data = try_allocate(bytes, stream, category);
+  if (data) return data;
+  std::lock_guard lock(mutex_);
+  throw DeviceError(account_.shortage(bytes));
+}
+
+void* CachingPool::try_allocate(std::size_t bytes, Stream& stream, Category category) {
   const std::size_t size = size_class(bytes);
   std::lock_guard lock(mutex_);
   void* data = cached(size, stream);
   if (!data) {
     data = source_->allocate(size);
-    if (!data) throw DeviceError(account_.shortage(bytes));
+    if (!data) return nullptr;
     blocks_.emplace(data, size);
     account_.set_reserved(account_.use().reserved + static_cast<std::int64_t>(size));
   }

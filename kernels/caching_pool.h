@@ -28,6 +28,7 @@ class CachingPool final : public Pool {
 
   // Aligned to a cache line.
   void* allocate(std::size_t bytes, Stream& stream, Category category) override;
+  void* try_allocate(std::size_t bytes, Stream& stream, Category category) override;
   void release(void* data, std::size_t bytes, Stream& stream, Category category) override;
 
   MemoryUse use() const override;

@@ -1,3 +1,5 @@
+#include <filesystem>
+
 #include "kernels/backend.h"
 
 namespace trireme::kernels {
@@ -6,7 +8,12 @@ void prepare_cuda() {}
 
 int cuda_devices() { return 0; }
 
-std::string cuda_problem() { return ""; }
+// Who has a GPU and took this build would wonder.
+std::string cuda_problem() {
+  std::error_code unknown;
+  const bool has_driver = std::filesystem::exists("/dev/nvidiactl", unknown);
+  return has_driver ? "this program was built without it (cmake --preset cuda)" : "";
+}
 
 std::string cuda_device_identity(int) { return ""; }
 

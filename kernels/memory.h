@@ -48,6 +48,13 @@ class Pool : public Memory {
   // category, when there are no more.
   virtual void* allocate(std::size_t bytes, Stream& stream, Category category) = 0;
 
+  // The same for memory that one can do without: nothing where `allocate` would throw, make
+  // `stream` wait for another, or leave too little for what else is on the device.
+  virtual void* try_allocate(std::size_t bytes, Stream& stream, Category category) = 0;
+
+  // `stream` has done all it was given, and goes.
+  virtual void forget(const Stream& /*stream*/) {}
+
   virtual MemoryUse use() const = 0;
   virtual void reset_peaks() = 0;
 };

@@ -9,12 +9,6 @@ constexpr int kWarp = 32;
 constexpr int kWarps = kThreads / kWarp;
 constexpr int kPerLane = 8;  // head sizes up to 256
 
-__device__ float warp_sum(float value) {
-  for (int offset = kWarp / 2; offset > 0; offset /= 2)
-    value += __shfl_xor_sync(0xffffffffu, value, offset);
-  return value;
-}
-
 // A head's row spread over a warp: lane l holds channels l, l + 32, ...
 struct Lanes {
   float values[kPerLane];

@@ -5,23 +5,45 @@ namespace trireme::kernels {
 namespace {
 
 template <class T>
-void column_sum(cudaStream_t stream, const ColumnSum& op) {
-  const auto x = rows_of<T>(op.x);
-  add_column_sums<float>(stream, op.x.shape(), op.out,
-                         [x] __device__(std::int64_t r, std::int64_t c) { return load(x[r][c]); });
-}
+struct Elements {
+  Rows<T> x;
+
+  template <int n>
+  __device__ void add(std::int64_t r, std::int64_t c, float (&sums)[n]) const {
+    const auto numbers = read<n>(x[r] + c);
+    for (int i = 0; i < n; ++i) sums[i] += numbers[i];
+  }
+};
 
 // Losses are added in double precision.
-void column_sum_f64(cudaStream_t stream, const ColumnSum& op) {
-  const auto x = rows_of<double>(op.x);
-  add_column_sums<double>(stream, op.x.shape(), op.out,
-                          [x] __device__(std::int64_t r, std::int64_t c) { return x[r][c]; });
+struct Losses {
+  Rows<double> x;
+
+  template <int n>
+  __device__ void add(std::int64_t r, std::int64_t c, double (&sums)[n]) const {
+    for (int i = 0; i < n; ++i) sums[i] += x[r][c + i];
+  }
+};
+
+template <class T>
+void column_sum(cudaStream_t stream, const ColumnSum& op) {
+  constexpr int kWide = 16 / static_cast<int>(sizeof(T));
+  const Elements<T> elements{rows_of<T>(op.x)};
+  if (in_packs<T>({op.x})) {
+    add_column_sums<kWide, float>(stream, op.x.shape(), op.out, elements);
+  } else {
+    add_column_sums<1, float>(stream, op.x.shape(), op.out, elements);
+  }
 }
 
 }  // namespace
 
 void launch(cudaStream_t stream, const ColumnSum& op) {
-  if (op.x.dtype == Dtype::f64) return column_sum_f64(stream, op);
+  if (op.x.rows == 0) return;
+  if (op.x.dtype == Dtype::f64) {
+    const Losses losses{rows_of<double>(op.x)};
+    return add_column_sums<1, double>(stream, op.x.shape(), op.out, losses);
+  }
   dispatch(op.x.dtype, [&]<class T>() { column_sum<T>(stream, op); });
 }
 

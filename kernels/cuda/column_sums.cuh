@@ -2,47 +2,77 @@
 
 #include "kernels/cuda/device_numbers.cuh"
 
+// Sums of columns: of blocks of rows first, then of the blocks. The order depends on the shape
+// alone, so the same numbers give the same bits.
 namespace trireme::kernels {
 
-// Column sums are made in blocks of this many rows, and the blocks added in order.
-constexpr int kBlockRows = 128;
+constexpr int kBlockRows = 128;  // of the first sums
+constexpr int kColumnLanes = 32;
+constexpr int kRowGroups = kThreads / kColumnLanes;
 
-// parts[block][c] = the sum of value(r, c) over the block's rows. One thread per column and block.
-template <class Sum, class Value>
-__global__ void sum_blocks(std::int64_t rows, std::int64_t columns, Sum* parts, Value value) {
-  const std::int64_t c = blockIdx.x * static_cast<std::int64_t>(blockDim.x) + threadIdx.x;
-  if (c >= columns) return;
-  const std::int64_t first = blockIdx.y * static_cast<std::int64_t>(kBlockRows);
+// parts[block][c] = the sum of the block's rows. Of a block's threads, 32 lie along a row, n
+// columns each, and eight such groups take its rows in turn: value.template add<n>(r, c, sums).
+template <int n, class Sum, class Value>
+__global__ void sum_blocks(Shape shape, Sum* parts, Value value) {
+  __shared__ Sum found[kRowGroups][kColumnLanes * n];
+  const int lane = static_cast<int>(threadIdx.x) % kColumnLanes;
+  const int group = static_cast<int>(threadIdx.x) / kColumnLanes;
+  const std::int64_t columns = blockIdx.x * std::int64_t{kColumnLanes * n};  // and those after it
+  const std::int64_t c = columns + lane * n;
+  const std::int64_t first = blockIdx.y * std::int64_t{kBlockRows};
+  const std::int64_t end = first + kBlockRows < shape.rows ? first + kBlockRows : shape.rows;
+  Sum sums[n] = {};
+  if (c < shape.columns) {
+#pragma unroll 4
+    for (std::int64_t r = first + group; r < end; r += kRowGroups)
+      value.template add<n>(r, c, sums);
+  }
+  for (int i = 0; i < n; ++i) found[group][lane * n + i] = sums[i];
+  __syncthreads();
+  const int mine = static_cast<int>(threadIdx.x);
+  if (mine >= kColumnLanes * n || columns + mine >= shape.columns) return;
   Sum sum = 0;
-  for (std::int64_t r = first; r < rows && r < first + kBlockRows; ++r) sum += value(r, c);
-  parts[blockIdx.y * columns + c] = sum;
+  for (int g = 0; g < kRowGroups; ++g) sum += found[g][mine];
+  parts[blockIdx.y * shape.columns + columns + mine] = sum;
 }
 
-// out[c] += the blocks, in order. One thread per column.
+constexpr int kPartGroups = 32;
+
+// out[c] += the parts. A block has 32 columns, and 32 groups that take their parts in turn.
 template <class Sum>
-__global__ void add_blocks(std::int64_t blocks, std::int64_t columns, const Sum* parts, Sum* out) {
-  const std::int64_t c = blockIdx.x * static_cast<std::int64_t>(blockDim.x) + threadIdx.x;
-  if (c >= columns) return;
-  Sum sum = out[c];
-  for (std::int64_t b = 0; b < blocks; ++b) sum += parts[b * columns + c];
+__global__ void add_parts(std::int64_t count, std::int64_t columns, const Sum* parts, Sum* out) {
+  __shared__ Sum found[kPartGroups][kColumnLanes];
+  const std::int64_t c = blockIdx.x * std::int64_t{kColumnLanes} + threadIdx.x;
+  Sum sum = 0;
+  if (c < columns) {
+#pragma unroll 4
+    for (std::int64_t p = threadIdx.y; p < count; p += kPartGroups) sum += parts[p * columns + c];
+  }
+  found[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y > 0 || c >= columns) return;
+  sum = out[c];
+  for (int g = 0; g < kPartGroups; ++g) sum += found[g][threadIdx.x];
   out[c] = sum;
 }
 
 template <class Sum>
 void add_rows(cudaStream_t stream, std::int64_t rows, std::int64_t columns, const Sum* parts,
               View out) {
-  const auto wide = static_cast<unsigned>((columns + kThreads - 1) / kThreads);
-  add_blocks<<<wide, kThreads, 0, stream>>>(rows, columns, parts, static_cast<Sum*>(out.data));
+  const auto blocks = static_cast<unsigned>((columns + kColumnLanes - 1) / kColumnLanes);
+  const dim3 threads(kColumnLanes, kPartGroups);
+  add_parts<<<blocks, threads, 0, stream>>>(rows, columns, parts, static_cast<Sum*>(out.data));
   check(cudaGetLastError());
 }
 
-template <class Sum, class Value>
+template <int n, class Sum, class Value>
 void add_column_sums(cudaStream_t stream, Shape shape, View out, const Value& value) {
+  constexpr std::int64_t kColumns = kColumnLanes * n;
   const std::int64_t blocks = (shape.rows + kBlockRows - 1) / kBlockRows;
   const DeviceScratch<Sum> parts(stream, blocks * shape.columns);
-  const auto wide = static_cast<unsigned>((shape.columns + kThreads - 1) / kThreads);
-  sum_blocks<<<dim3(wide, static_cast<unsigned>(blocks)), kThreads, 0, stream>>>(
-      shape.rows, shape.columns, parts.data(), value);
+  const dim3 grid(static_cast<unsigned>((shape.columns + kColumns - 1) / kColumns),
+                  static_cast<unsigned>(blocks));
+  sum_blocks<n><<<grid, kThreads, 0, stream>>>(shape, parts.data(), value);
   check(cudaGetLastError());
   add_rows(stream, blocks, shape.columns, parts.data(), out);
 }

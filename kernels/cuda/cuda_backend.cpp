@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "kernels/backend.h"
+#include "kernels/cuda/capability.h"
 #include "kernels/cuda/cuda_attention.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/cuda_matmul.h"
@@ -48,7 +49,12 @@ class CudaBackend final : public Backend {
            (library.empty() ? "no cuDNN" : library) + ")";
   }
 
-  std::unique_ptr<Stream> make_stream() override { return std::make_unique<CudaStream>(device_); }
+  std::unique_ptr<Stream> make_stream() override {
+    return std::make_unique<CudaStream>(device_, *pool_, CudaStream::Urgency::usual);
+  }
+  std::unique_ptr<Stream> make_urgent_stream() override {
+    return std::make_unique<CudaStream>(device_, *pool_, CudaStream::Urgency::highest);
+  }
 
   Tensor allocate(Stream& stream, Shape shape, Dtype dtype, Category category) override {
     View view(nullptr, shape, dtype);
@@ -97,10 +103,10 @@ class CudaBackend final : public Backend {
     if (on_tensor_cores && published > 0) return published;
     int kilohertz = 0;
     check(cudaDeviceGetAttribute(&kilohertz, cudaDevAttrClockRate, device_));
-    // Dense tensor-core operations per multiprocessor and cycle double with each generation.
-    const double tensor = properties_.major >= 10 ? 8192 : properties_.major == 9 ? 4096 : 2048;
-    const double per_cycle = on_tensor_cores ? tensor : 256;
-    return per_cycle * properties_.multiProcessorCount * kilohertz * 1e3;
+    const CycleFlops of_a_cycle =
+        flops_of_a_cycle(100 * properties_.major + 10 * properties_.minor);
+    const double flops = on_tensor_cores ? of_a_cycle.tensor : of_a_cycle.fp32;
+    return flops * properties_.multiProcessorCount * kilohertz * 1e3;
   }
 
  private:
@@ -131,10 +137,34 @@ std::string version_text(int number) {
   return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10);
 }
 
+// Asked without making a context, of which each rank is to have one, on its own device.
+int capability_of(int device) {
+  int major = 0, minor = 0;
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+  return 100 * major + 10 * minor;
+}
+
+// Of the first device that this module has no code for; nothing if it has for all.
+std::string problem_with_capabilities(int devices) {
+  for (int device = 0; device < devices; ++device) {
+    const int capability = capability_of(device);
+    if (runs_on(capability, built_capabilities())) continue;
+    std::string built;
+    for (const int one : built_capabilities()) built.append(" ").append(capability_text(one));
+    return "device " + std::to_string(device) + " has compute capability " +
+           capability_text(capability) + ", this program was built for" + built +
+           " (CMAKE_CUDA_ARCHITECTURES)";
+  }
+  return "";
+}
+
 std::string problem_with_devices() {
   int count = 0, driver = 0, runtime = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
-  if (status == cudaSuccess) return count > 0 ? "" : "the NVIDIA driver has no device";
+  if (status == cudaSuccess) {
+    return count > 0 ? problem_with_capabilities(count) : "the NVIDIA driver has no device";
+  }
   if (status != cudaErrorInsufficientDriver) return cudaGetErrorString(status);
   cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
@@ -153,7 +183,8 @@ extern "C" trireme::kernels::Backend* trireme_make_cuda_backend(int device) {
 
 extern "C" int trireme_count_cuda_devices() {
   int count = 0;
-  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+  cudaGetDeviceCount(&count);
+  return trireme::kernels::problem_with_devices().empty() ? count : 0;
 }
 
 // Why there are none; nothing if there are some.

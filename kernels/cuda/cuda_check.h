@@ -14,6 +14,7 @@ namespace trireme::kernels {
 inline void check(cudaError_t status,
                   std::source_location where = std::source_location::current()) {
   if (status == cudaSuccess) return;
+  cudaGetLastError();  // who catches this and goes another way is not to find it again
   throw DeviceError(std::string(where.file_name()) + ":" + std::to_string(where.line()) +
                     ": CUDA: " + cudaGetErrorString(status));
 }

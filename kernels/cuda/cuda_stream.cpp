@@ -102,14 +102,19 @@ class CudaStream::GateHold final : public Hold {
   std::uint32_t number_;
 };
 
-CudaStream::CudaStream(int device) : device_(device) {
+CudaStream::CudaStream(int device, Pool& memory, Urgency urgency)
+    : device_(device), memory_(memory) {
   check(cudaSetDevice(device));
-  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  int least = 0, greatest = 0;
+  check(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+  const int priority = urgency == Urgency::highest ? greatest : least;
+  check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, priority));
   gate_ = std::make_shared<Gate>();
 }
 
 CudaStream::~CudaStream() {
   cudaStreamSynchronize(stream_);
+  memory_.forget(*this);
   cudaStreamDestroy(stream_);
 }
 
@@ -131,8 +136,8 @@ void CudaStream::wait_for(std::shared_ptr<const Event> event) {
 }
 
 void CudaStream::synchronize() {
-  check(cudaSetDevice(device_));
-  check(cudaStreamSynchronize(stream_));
+  // An event's wait sleeps; cudaStreamSynchronize takes a core from those with work.
+  record()->wait();
   if (const auto failure = failure_->take()) std::rethrow_exception(failure);
 }
 

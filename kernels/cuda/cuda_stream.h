@@ -8,6 +8,7 @@
 #include <mutex>
 #include <utility>
 
+#include "kernels/memory.h"
 #include "kernels/stream.h"
 
 namespace trireme::kernels {
@@ -15,7 +16,10 @@ namespace trireme::kernels {
 // A CUDA stream that does not wait for the legacy default stream.
 class CudaStream final : public Stream {
  public:
-  explicit CudaStream(int device);
+  enum class Urgency { usual, highest };
+
+  // `memory` is told when the stream goes.
+  CudaStream(int device, Pool& memory, Urgency urgency);
   ~CudaStream() override;
 
   using Stream::wait_for;
@@ -53,6 +57,7 @@ class CudaStream final : public Stream {
   class GateHold;
 
   int device_;
+  Pool& memory_;
   cudaStream_t stream_ = nullptr;
   std::shared_ptr<Failure> failure_ = std::make_shared<Failure>();
   std::shared_ptr<Gate> gate_;

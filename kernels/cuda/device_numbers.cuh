@@ -115,17 +115,22 @@ __device__ float rounded(float value) {
   return load(stored);
 }
 
-// Whether these, of type T and with as many columns each, can be read 16 bytes at a time. Those
-// that do not exist do not matter.
+// Whether all of these that exist begin at a multiple of 16 bytes.
+inline bool begin_aligned(std::initializer_list<View> views) {
+  bool all = true;
+  for (const View& view : views) {
+    all = all && reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0;
+  }
+  return all;
+}
+
+// Whether these, of type T or a narrower one and with as many columns each, can be read 16 bytes of
+// T's at a time. Those that do not exist do not matter.
 template <class T>
 bool in_packs(std::initializer_list<View> views) {
   constexpr int kWide = 16 / static_cast<int>(sizeof(T));
-  bool fits = views.begin()->columns % kWide == 0;
-  for (const View& view : views) {
-    if (!view) continue;
-    fits =
-        fits && view.stride % kWide == 0 && reinterpret_cast<std::uintptr_t>(view.data) % 16 == 0;
-  }
+  bool fits = views.begin()->columns % kWide == 0 && begin_aligned(views);
+  for (const View& view : views) fits = fits && (!view || view.stride % kWide == 0);
   return fits;
 }
 
@@ -144,17 +149,24 @@ void each_pack_of(cudaStream_t stream, Shape shape, bool in_packs, const Body& b
   }
 }
 
-// The same for `views`, which have the same shape and type T.
+// The same for `views` of one shape and type T, or a narrower one. Rows without gaps between them
+// are one long row.
 template <class T, class Body>
 void each_pack(cudaStream_t stream, std::initializer_list<View> views, const Body& body) {
-  each_pack_of<T>(stream, views.begin()->shape(), in_packs<T>(views), body);
+  constexpr int kWide = 16 / static_cast<int>(sizeof(T));
+  const Shape shape = views.begin()->shape();
+  bool flat = true;
+  for (const View& view : views) flat = flat && (!view || view.contiguous());
+  if (!flat) return each_pack_of<T>(stream, shape, in_packs<T>(views), body);
+  const bool packed = shape.size() % kWide == 0 && begin_aligned(views);
+  each_pack_of<T>(stream, {1, shape.size()}, packed, body);
 }
 
-// A block's threads share the elements of a row, 16 bytes at a time where it can be:
+// A block's threads share the elements of a row from `first` up to `end`, n at a time:
 // use(column, number), which returns the number to put in its place if `writes`.
 template <bool writes, int n, class T, class Use>
-__device__ void share_packs(T* row, std::int64_t columns, const Use& use) {
-  for (std::int64_t c = std::int64_t{threadIdx.x} * n; c < columns;
+__device__ void share_packs(T* row, std::int64_t first, std::int64_t end, const Use& use) {
+  for (std::int64_t c = first + std::int64_t{threadIdx.x} * n; c < end;
        c += std::int64_t{kThreads} * n) {
     auto numbers = read<n>(row + c);
     for (int i = 0; i < n; ++i) {
@@ -167,14 +179,21 @@ __device__ void share_packs(T* row, std::int64_t columns, const Use& use) {
     if constexpr (writes) write<n>(row + c, numbers);
   }
 }
+
+// All of them: 16 bytes at a time as far as it can be.
 template <bool writes, class T, class Use>
 __device__ void share_row(T* row, std::int64_t columns, const Use& use) {
   constexpr int kWide = 16 / static_cast<int>(sizeof(T));
-  if (columns % kWide == 0 && reinterpret_cast<std::uintptr_t>(row) % 16 == 0) {
-    share_packs<writes, kWide>(row, columns, use);
-  } else {
-    share_packs<writes, 1>(row, columns, use);
-  }
+  const bool aligned = reinterpret_cast<std::uintptr_t>(row) % 16 == 0;
+  const std::int64_t in_packs = aligned ? columns / kWide * kWide : 0;
+  share_packs<writes, kWide>(row, 0, in_packs, use);
+  share_packs<writes, 1>(row, in_packs, columns, use);
+}
+
+// Every thread of a warp gets the same sum.
+__device__ inline float warp_sum(float value) {
+  for (int lanes = 16; lanes > 0; lanes /= 2) value += __shfl_xor_sync(0xffffffffu, value, lanes);
+  return value;
 }
 
 // One block per row; every thread gets the same sum.

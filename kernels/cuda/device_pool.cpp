@@ -43,17 +43,22 @@ class DeviceRegion final : public MemoryRegion {
   std::byte* begin() const override { return reinterpret_cast<std::byte*>(begin_); }
   std::size_t usable() const override { return usable_; }
 
-  bool grow_to(std::size_t bytes) override {
+  bool grow_to(std::size_t bytes, std::size_t spare) override {
     if (bytes <= usable_) return true;
     if (bytes > capacity_) return false;
     const std::size_t missing = bytes - usable_;
+    if (spare > 0 && free_bytes() < missing + spare) return false;
     return add(std::min(round_up(missing, std::max(grain_, kPiece)), capacity_ - usable_)) ||
            add(round_up(missing, grain_));
   }
 
-  void finish_all_work() override { check(cudaDeviceSynchronize()); }
-
  private:
+  static std::size_t free_bytes() {
+    std::size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total));
+    return free;
+  }
+
   // False if the device has no more memory.
   bool add(std::size_t bytes) {
     CUmemGenericAllocationHandle memory = 0;
@@ -64,10 +69,12 @@ class DeviceRegion final : public MemoryRegion {
     // The mapping keeps it.
     check_driver(release(memory), "cuMemRelease");
     check_driver(mapped, "cuMemMap");
-    pieces_.push_back(bytes);
     const CUmemAccessDesc access{.location = kind_.location,
                                  .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
-    check_driver(allow(begin_ + usable_, bytes, &access, 1), "cuMemSetAccess");
+    const CUresult allowed = allow(begin_ + usable_, bytes, &access, 1);
+    if (allowed != CUDA_SUCCESS) unmap(begin_ + usable_, bytes);
+    check_driver(allowed, "cuMemSetAccess");
+    pieces_.push_back(bytes);
     usable_ += bytes;
     return true;
   }

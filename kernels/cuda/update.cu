@@ -7,7 +7,7 @@
 namespace trireme::kernels {
 namespace {
 
-constexpr std::int64_t kMostNormBlocks = 512;
+constexpr std::int64_t kMostNormBlocks = 1024;
 constexpr std::int64_t kPerNormThread = 8;  // elements, unless there are too many
 
 // As many for the same size, so that the order of the sum is the same.
@@ -17,17 +17,31 @@ int norm_blocks(std::int64_t count) {
       std::clamp((count + per_block - 1) / per_block, std::int64_t{1}, kMostNormBlocks));
 }
 
-// Each block sums its share; one block adds the shares.
+// The sum of squares of those numbers from `first` up to `end` that are this thread's, n at a time.
+template <int n, class T>
+__device__ double squares(const T* numbers, std::int64_t first, std::int64_t end) {
+  const std::int64_t mine = blockIdx.x * static_cast<std::int64_t>(kThreads) + threadIdx.x;
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * kThreads * n;
+  double sum = 0;
+  for (std::int64_t i = first + mine * n; i < end; i += step) {
+    const auto found = read<n>(numbers + i);
+    for (int k = 0; k < n; ++k) sum += double{found[k]} * double{found[k]};
+  }
+  return sum;
+}
+
+// Each block sums its share of the rows, 16 bytes at a time from the beginning of an aligned one;
+// one block adds the shares.
 template <class T>
-__global__ void square_shares(Rows<T> x, std::int64_t count, std::int64_t columns, double* shares) {
+__global__ void square_shares(Rows<T> x, Shape shape, double* shares) {
   using Reduce = cub::BlockReduce<double, kThreads>;
   __shared__ typename Reduce::TempStorage scratch;
-  const bool flat = x.stride == columns;  // no division for each element
+  constexpr int kWide = 16 / static_cast<int>(sizeof(T));
   double sum = 0;
-  for (std::int64_t i = blockIdx.x * static_cast<std::int64_t>(kThreads) + threadIdx.x; i < count;
-       i += static_cast<std::int64_t>(gridDim.x) * kThreads) {
-    const double value = load(flat ? x.data[i] : x[i / columns][i % columns]);
-    sum += value * value;
+  for (std::int64_t r = 0; r < shape.rows; ++r) {
+    const bool aligned = reinterpret_cast<std::uintptr_t>(x[r]) % 16 == 0;
+    const std::int64_t packed = aligned ? shape.columns / kWide * kWide : 0;
+    sum += squares<kWide>(x[r], 0, packed) + squares<1>(x[r], packed, shape.columns);
   }
   sum = Reduce(scratch).Sum(sum);
   if (threadIdx.x == 0) shares[blockIdx.x] = sum;
@@ -46,8 +60,9 @@ template <class T>
 void square(cudaStream_t stream, const SquaredNorm& op) {
   const int blocks = norm_blocks(op.x.size());
   const DeviceScratch<double> shares(stream, blocks);
-  square_shares<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(
-      rows_of<T>(op.x), op.x.size(), op.x.columns, shares.data());
+  const Shape shape = op.x.contiguous() ? Shape{1, op.x.size()} : op.x.shape();
+  square_shares<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(rows_of<T>(op.x), shape,
+                                                                        shares.data());
   check(cudaGetLastError());
   add_shares<<<1, kThreads, 0, stream>>>(blocks, shares.data(), static_cast<double*>(op.out.data));
   check(cudaGetLastError());

@@ -5,12 +5,10 @@
 namespace trireme::kernels {
 
 // Memory that a faster way needs; nothing where there is no more: a slower one will do.
-inline Tensor workspace_if_any(Pool& pool, Stream& stream, Shape shape, Dtype dtype) try {
+inline Tensor workspace_if_any(Pool& pool, Stream& stream, Shape shape, Dtype dtype) {
   View view(nullptr, shape, dtype);
-  view.data = pool.allocate(view.bytes(), stream, Category::workspace);
-  return Tensor(view, pool, stream, Category::workspace);
-} catch (const DeviceError&) {
-  return {};
+  view.data = pool.try_allocate(view.bytes(), stream, Category::workspace);
+  return view ? Tensor(view, pool, stream, Category::workspace) : Tensor();
 }
 
 }  // namespace trireme::kernels

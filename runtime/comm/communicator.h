@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -22,6 +23,10 @@ struct CommunicatorOptions {
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
   // Poll for a short while before sleeping; wrong where ranks outnumber cores.
   bool spin = false;
+  // For when even giving up hangs, as it may on a GPU: ends this process, and so the job, saying
+  // why.
+  std::function<void(const std::string& why)> end_process = {};
+  std::chrono::milliseconds end_process_after = std::chrono::minutes(2);
 };
 
 // A contiguous view and the rank of the group at the other end.
@@ -36,6 +41,8 @@ struct GroupOptions {
   // It only exchanges messages: few of a device's multiprocessors carry them, and the others go on
   // computing while a message is waited for.
   bool only_messages = false;
+  // It carries nothing in a training step, and is there to be split: it takes nothing of a device.
+  bool seldom = false;
 };
 
 // A group of ranks that act together. Every rank of the group makes the same calls in the same

@@ -31,7 +31,9 @@ Mesh::Mesh(Communicator& world, MeshShape shape)
   kernels::expects(shape.world() == world.size(), "mesh: as many ranks as the world has");
   for (std::size_t i = 0; i < kAxes; ++i) {
     const auto axis = static_cast<Axis>(i);
-    groups_[i] = world.split(shape.color(rank_, axis), name_of(axis));
+    // Layers communicate in it; the others are split further.
+    const bool seldom = axis != Axis::tensor;
+    groups_[i] = world.split(shape.color(rank_, axis), name_of(axis), {.seldom = seldom});
   }
 }
 

@@ -12,7 +12,8 @@ namespace trireme::runtime {
 // have the timeout of `options`, groups may change it. `device` is borrowed and outlives all of
 // them, as do the streams what is enqueued on them.
 //
-// Every group connects to its neighbors when it forms, so no operation waits on the host for a
+// The world itself, and groups that are seldom used, go through host memory. Every other group
+// connects to its neighbors when it forms, so no operation waits on the host for a
 // peer. Groups run side by side: what their kernels take of a GPU is bounded, so that those that
 // wait cannot keep out those waited for.
 //

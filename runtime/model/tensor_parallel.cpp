@@ -13,7 +13,7 @@ TensorParallel::TensorParallel(kernels::Backend& backend, Communicator& group, b
     : backend_(backend),
       group_(group.size() > 1 ? &group : nullptr),
       shares_sequence_(shares_sequence && group.size() > 1) {
-  if (group_) beside_ = backend.make_stream();
+  if (group_) beside_ = backend.make_urgent_stream();
 }
 
 TensorParallel::Gathered TensorParallel::room_for_all(Stream& stream, View tokens) {

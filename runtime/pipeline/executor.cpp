@@ -102,7 +102,7 @@ std::vector<std::int32_t> Executor::labels_of(const End& end) const {
 
 void Executor::make_lanes() {
   const auto add = [&](std::vector<int> transfers) {
-    lanes_.push_back({.stream = backend_.make_stream(), .transfers = std::move(transfers)});
+    lanes_.push_back({.stream = backend_.make_urgent_stream(), .transfers = std::move(transfers)});
     spans_.name_lane(*lanes_.back().stream, lanes_.back().transfers);
   };
   if (program_.has_one_stream()) {

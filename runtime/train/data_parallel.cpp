@@ -57,7 +57,7 @@ DataParallel::DataParallel(kernels::Backend& backend, Stream& compute, Parameter
       buffers_(buffers),
       groups_(std::move(groups)),
       options_(options),
-      communication_(backend.make_stream()),
+      communication_(backend.make_urgent_stream()),
       buckets_(static_cast<std::size_t>(buffers.buckets())),
       totals_(backend.allocate(compute, {1, kTotals + kTimes * groups_.stages->size()}, Dtype::f64,
                                Category::workspace)),

@@ -147,6 +147,7 @@ class Trial {
 double message_seconds(kernels::Backend& backend, Communicator& pipeline, kernels::Shape shape,
                        Dtype dtype) {
   if (pipeline.size() == 1) return 0;
+  const auto neighbors = pipeline.split(0, "messages", {.only_messages = true});
   const auto stream = backend.make_stream();
   const Tensor out = backend.allocate(*stream, shape, dtype, Category::activations);
   const Tensor in = backend.allocate(*stream, shape, dtype, Category::activations);
@@ -156,7 +157,7 @@ double message_seconds(kernels::Backend& backend, Communicator& pipeline, kernel
   const std::array<Message, 1> received{{{(pipeline.rank() + size - 1) % size, in}}};
   Fastest fastest;
   for (int round = 0; round <= kRounds; ++round) {
-    fastest.add(round, seconds_of(*stream, [&] { pipeline.exchange(*stream, sent, received); }));
+    fastest.add(round, seconds_of(*stream, [&] { neighbors->exchange(*stream, sent, received); }));
   }
   return fastest.seconds();
 }
@@ -177,11 +178,14 @@ PassCosts measure_pass_costs(kernels::Backend& backend, Communicator& world,
   const Mesh mesh(world, options.mesh);
   Communicator& tensor = mesh.group(Axis::tensor);
   const double share = options.recompute == Recompute::none ? 0 : recomputing_share(options);
+  // As training will do it.
+  backend.try_ways(options.deterministic ? 0 : kernels::Backend::kUsualWays);
   PassCosts costs = Trial(backend, tensor, options, Recompute::none).run();
   if (share > 0) {
     const PassCosts again = Trial(backend, tensor, options, options.recompute).run();
     costs.backward_input.layer += share * (again.backward_input.layer - costs.backward_input.layer);
   }
+  backend.try_ways(0);
   const std::int64_t tokens = options.micro_batch * options.sequence_length;
   const int sharing = options.sequence_parallel ? tensor.size() : 1;
   costs.message = message_seconds(backend, mesh.group(Axis::pipeline),

@@ -35,7 +35,11 @@ enum cudaError_t {
   cudaErrorInsufficientDriver,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
-enum cudaDeviceAttr { cudaDevAttrClockRate };
+enum cudaDeviceAttr {
+  cudaDevAttrClockRate,
+  cudaDevAttrComputeCapabilityMajor,
+  cudaDevAttrComputeCapabilityMinor,
+};
 constexpr unsigned cudaEventDefault = 0, cudaEventDisableTiming = 2, cudaEventBlockingSync = 1,
                    cudaStreamNonBlocking = 1;
 
@@ -49,10 +53,13 @@ struct EventOnCpu {
 using cudaStream_t = StreamOnCpu*;
 using cudaEvent_t = EventOnCpu*;
 
+// Of nvcc: what code is made for.
+#define __CUDA_ARCH_LIST__ 800, 900
+
 struct cudaDeviceProp {
   char name[256];
   std::size_t totalGlobalMem;
-  int major, multiProcessorCount;
+  int major, minor, multiProcessorCount;
 };
 
 // What `kernel<<<grid, block, shared, stream>>>(given...)` becomes.
@@ -72,25 +79,7 @@ void run_kernel(const LaunchShape& shape, const Kernel& kernel, const Given&... 
 
 inline void __syncthreads() { trireme::cuda_on_cpu::wait_for_block(); }
 inline void __syncwarp(unsigned = 0xffffffffu) { trireme::cuda_on_cpu::wait_for_warp(); }
-inline int __syncthreads_or(int mine) {
-  __shared__ int any;
-  any = 0;
-  __syncthreads();
-  if (mine) any = 1;
-  __syncthreads();
-  const int result = any;
-  __syncthreads();
-  return result;
-}
-inline unsigned __ballot_sync(unsigned, bool mine) {
-  trireme::cuda_on_cpu::give_to_warp(&mine, sizeof mine);
-  unsigned all = 0;
-  for (unsigned lane = 0; lane < trireme::cuda_on_cpu::kWarpSize; ++lane) {
-    all |= unsigned{*static_cast<const bool*>(trireme::cuda_on_cpu::given_by(lane))} << lane;
-  }
-  return all;
-}
-inline int __ffs(int bits) { return __builtin_ffs(bits); }
+inline float __fdividef(float a, float b) { return a / b; }
 template <class T>
 T __shfl_sync(unsigned, T value, unsigned lane) {
   trireme::cuda_on_cpu::give_to_warp(&value, sizeof value);
@@ -118,6 +107,10 @@ inline const char* cudaGetErrorString(cudaError_t status) {
 }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+inline cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
 inline cudaError_t cudaGetDeviceCount(int* count) {
   *count = 1;
   return cudaSuccess;
@@ -165,7 +158,11 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes
   stream->queue.enqueue([to, from, bytes] { std::memcpy(to, from, bytes); });
   return cudaSuccess;
 }
-inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+inline cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
+  *least = *greatest = 0;
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) {
   *stream = new StreamOnCpu;
   return cudaSuccess;
 }

@@ -24,13 +24,12 @@ class MappedRegion final : public MemoryRegion {
 
   std::byte* begin() const override { return begin_; }
   std::size_t usable() const override { return usable_; }
-  bool grow_to(std::size_t bytes) override {
+  bool grow_to(std::size_t bytes, std::size_t) override {
     if (bytes > kCapacity) return false;
     if (bytes <= usable_) return true;
     usable_ = (bytes + kPage - 1) / kPage * kPage;
     return mprotect(begin_, usable_, PROT_READ | PROT_WRITE) == 0;
   }
-  void finish_all_work() override {}
 
  private:
   static constexpr std::size_t kCapacity = std::size_t{64} << 30, kPage = 4096;

@@ -8,13 +8,14 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "kernels/cpu/host_stream.h"
 #include "runtime/comm/host_sum.h"
 
-std::atomic<bool> nccl_peers_are_lost = false;
+std::atomic<bool> nccl_peers_are_lost = false, nccl_aborts_hang = false;
 
 namespace {
 
@@ -71,7 +72,6 @@ struct NcclOnCpu {
   std::shared_ptr<Meeting> meeting;
   int rank = 0, size = 1;
   std::atomic<bool> aborted = false;
-  bool all_came = false;
 
   struct Step {
     cudaStream_t stream;
@@ -156,31 +156,28 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
 
 ncclResult_t ncclCommInitRankConfig(ncclComm_t* communicator, int size, ncclUniqueId id, int rank,
                                     ncclConfig_t* config) {
-  if (config->blocking != 0 || size < 2) return ncclInvalidUsage;
+  if (config->blocking != 1 || size < 2) return ncclInvalidUsage;
   *communicator = new NcclOnCpu;
   const auto kept = keep(*communicator);
   kept->meeting = meeting_of(id);
   kept->rank = rank;
   kept->size = size;
-  const std::lock_guard lock(kept->meeting->mutex);
+  std::unique_lock lock(kept->meeting->mutex);
   ++kept->meeting->arrived;
-  return ncclInProgress;
-}
-
-ncclResult_t ncclCommGetAsyncError(ncclComm_t communicator, ncclResult_t* status) {
-  NcclOnCpu& group = *communicator;
-  {
-    const std::lock_guard lock(group.meeting->mutex);
-    group.all_came = group.meeting->arrived >= group.size;
-  }
-  *status = nccl_peers_are_lost ? ncclRemoteError : group.all_came ? ncclSuccess : ncclInProgress;
-  start(group);
+  kept->meeting->changed.notify_all();
+  kept->meeting->changed.wait(lock, [&] { return kept->meeting->arrived >= size; });
   return ncclSuccess;
 }
 
-ncclResult_t ncclCommFinalize(ncclComm_t) { return ncclInProgress; }
+ncclResult_t ncclCommGetAsyncError(ncclComm_t, ncclResult_t* status) {
+  *status = nccl_peers_are_lost ? ncclRemoteError : ncclSuccess;
+  return ncclSuccess;
+}
+
+ncclResult_t ncclCommFinalize(ncclComm_t) { return ncclSuccess; }
 ncclResult_t ncclCommDestroy(ncclComm_t) { return ncclSuccess; }
 ncclResult_t ncclCommAbort(ncclComm_t communicator) {
+  while (nccl_aborts_hang) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   communicator->aborted = true;
   const std::lock_guard lock(communicator->meeting->mutex);
   communicator->meeting->changed.notify_all();
@@ -197,8 +194,10 @@ ncclResult_t ncclGroupStart() {
   return ncclSuccess;
 }
 
-// The work is on its stream only when its communicator was asked for its state.
-ncclResult_t ncclGroupEnd() { return ncclInProgress; }
+ncclResult_t ncclGroupEnd() {
+  for (const ncclComm_t communicator : asked) start(*communicator);
+  return ncclSuccess;
+}
 
 ncclResult_t ncclBroadcast(const void* from, void* to, std::size_t count, ncclDataType_t type,
                            int root, ncclComm_t communicator, cudaStream_t stream) {

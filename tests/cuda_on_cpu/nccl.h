@@ -1,14 +1,14 @@
 #pragma once
 
-// In place of NCCL's header: as much of it as runtime/comm/nccl uses, between threads. What takes
-// time is in progress at first, as with a communicator that does not block. A communicator that was
-// aborted lets go of what waits in it, without a result and without a failure, as kernels do.
+// In place of NCCL's header: as much of it as runtime/comm/nccl uses, between threads. A
+// communicator that was aborted lets go of what waits in it, without a result and without a
+// failure, as kernels do.
 #include <cuda_runtime.h>
 
 #include <atomic>
 #include <cstddef>
 
-enum ncclResult_t { ncclSuccess, ncclInvalidUsage, ncclRemoteError, ncclInProgress };
+enum ncclResult_t { ncclSuccess, ncclInvalidUsage, ncclRemoteError };
 enum ncclDataType_t { ncclUint8, ncclInt32, ncclFloat16, ncclFloat32, ncclFloat64, ncclBfloat16 };
 enum ncclRedOp_t { ncclSum };
 
@@ -50,3 +50,5 @@ ncclResult_t ncclRecv(void* to, std::size_t count, ncclDataType_t type, int peer
 
 // For tests: what NCCL learns from the network of every group.
 extern std::atomic<bool> nccl_peers_are_lost;
+// That giving a communicator up does not return.
+extern std::atomic<bool> nccl_aborts_hang;

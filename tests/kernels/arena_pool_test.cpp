@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "kernels/check.h"
-#include "kernels/cpu/host_stream.h"
 
 namespace trireme::kernels {
 namespace {
@@ -17,22 +16,58 @@ constexpr std::size_t kGrain = 512;
 // Memory that nobody writes to: addresses are what is tested.
 class Region final : public MemoryRegion {
  public:
-  explicit Region(std::size_t capacity) : memory_(capacity) {}
+  explicit Region(std::size_t capacity)
+      : memory_(std::make_unique_for_overwrite<std::byte[]>(capacity)), capacity_(capacity) {}
 
-  std::byte* begin() const override { return const_cast<std::byte*>(memory_.data()); }
+  std::byte* begin() const override { return memory_.get(); }
   std::size_t usable() const override { return usable_; }
-  bool grow_to(std::size_t bytes) override {
-    if (bytes > memory_.size()) return false;
+  bool grow_to(std::size_t bytes, std::size_t spare) override {
+    if (bytes + spare > capacity_) return false;
     usable_ = std::max(usable_, bytes);
     return true;
   }
-  void finish_all_work() override { ++waits; }
-
-  int waits = 0;
 
  private:
-  std::vector<std::byte> memory_;
-  std::size_t usable_ = 0;
+  std::unique_ptr<std::byte[]> memory_;
+  std::size_t capacity_, usable_ = 0;
+};
+
+// A queue of work that nobody does: who waits for how much of whose is what is tested.
+class Queue final : public Stream {
+ public:
+  struct Point final : Event {
+    Point(const Queue* stream, int work) : of(stream), after(work) {}
+    bool reached() const override { return false; }
+    void wait() const override { FAIL() << "the host waits for no stream"; }
+
+    const Queue* of;
+    int after;  // pieces of work
+  };
+  struct Wait {
+    const Queue* of;
+    int after;
+    bool operator==(const Wait&) const = default;
+  };
+
+  void work() { ++work_; }
+  std::shared_ptr<const Event> record() override {
+    ++records;
+    return std::make_shared<Point>(this, work_);
+  }
+  std::shared_ptr<const Instant> instant() override { return nullptr; }
+  using Stream::wait_for;
+  void wait_for(std::shared_ptr<const Event> event) override {
+    const auto& point = dynamic_cast<const Point&>(*event);
+    waits.push_back({point.of, point.after});
+  }
+  void synchronize() override {}
+  Fail failing() override { return {}; }
+
+  std::vector<Wait> waits;
+  int records = 0;
+
+ private:
+  int work_ = 0;
 };
 
 class ArenaPoolTest : public testing::Test {
@@ -50,9 +85,8 @@ class ArenaPoolTest : public testing::Test {
     pool.release(data, grains * kGrain, on, Category::activations);
   }
   std::size_t reserved() const { return region_->usable() / kGrain; }
-  int waits() const { return region_->waits; }
 
-  HostStream stream{1}, other{1};
+  Queue stream, other;
 
  private:
   Region* region_;
@@ -110,10 +144,22 @@ TEST_F(ArenaPoolTest, GrowsByWhatTheGapAtTheEndLacks) {
 TEST_F(ArenaPoolTest, LeavesAStreamItsMemoryUntilThereIsNoOther) {
   void* first = take(40, stream);
   give(first, 40, stream);
+  stream.work();
   EXPECT_EQ(offset(take(20, other)), 40u) << "work on the other stream may still use the first 40";
-  EXPECT_EQ(waits(), 0);
+  EXPECT_TRUE(other.waits.empty());
   EXPECT_EQ(offset(take(30, other)), 0u);
-  EXPECT_EQ(waits(), 1);
+  EXPECT_EQ(other.waits, (std::vector<Queue::Wait>{{&stream, 1}}));
+}
+
+TEST_F(ArenaPoolTest, WaitsOnlyForTheWorkBeforeMemoryWasGivenBack) {
+  void *a = take(30, stream), *b = take(30, stream);
+  other.work();
+  give(b, 30, other);
+  other.work();  // what a message of another rank has to come for, perhaps
+  EXPECT_EQ(offset(take(34, stream)), 30u);
+  EXPECT_EQ(stream.waits, (std::vector<Queue::Wait>{{&other, 1}}));
+  give(a, 30, stream);
+  EXPECT_EQ(stream.records, 0) << "the stream with nearly all memory marks nothing";
 }
 
 TEST_F(ArenaPoolTest, JoinsTheMemoryOfAllStreamsWhenItIsShort) {
@@ -121,20 +167,59 @@ TEST_F(ArenaPoolTest, JoinsTheMemoryOfAllStreamsWhenItIsShort) {
   give(a, 30, stream);
   give(b, 30, other);
   EXPECT_EQ(offset(take(50, stream)), 0u);
-  EXPECT_EQ(waits(), 1);
+  EXPECT_EQ(stream.waits.size(), 1u);
+  EXPECT_EQ(offset(take(14, stream)), 50u);
+  EXPECT_EQ(stream.waits.size(), 1u) << "what was left of both is its own";
 }
 
 TEST_F(ArenaPoolTest, JoinsWhatAStreamUsedWithWhatNobodyUses) {
-  void *a = take(32, stream), *b = take(32, other);
-  give(a, 32, stream);
-  give(b, 32, other);
-  void* whole = take(64, stream);
-  give(whole, 64, other);
-  void* part = take(48, stream);
-  EXPECT_EQ(waits(), 2);
-  give(part, 48, stream);
-  EXPECT_EQ(offset(take(64, stream)), 0u) << "48 that it used, and 16 that are anyone's";
-  EXPECT_EQ(waits(), 2);
+  {
+    Queue passing;
+    void *a = take(32, stream), *b = take(32, stream);
+    give(a, 32, stream);
+    give(b, 32, passing);
+    pool.forget(passing);
+  }
+  EXPECT_EQ(offset(take(64, stream)), 0u);
+  EXPECT_TRUE(stream.waits.empty());
+}
+
+TEST_F(ArenaPoolTest, ForgetsAStreamThatGoes) {
+  give(take(64, stream), 64, stream);
+  pool.forget(stream);
+  EXPECT_EQ(offset(take(64, other)), 0u);
+  EXPECT_TRUE(other.waits.empty());
+}
+
+TEST_F(ArenaPoolTest, WaitsForNobodyWhereItWouldNotHelp) {
+  void* a = take(20, stream);
+  take(20, stream);
+  void* b = take(20, stream);
+  give(a, 20, other);
+  give(b, 20, other);
+  EXPECT_THROW(take(25, stream), DeviceError) << "they are no neighbors";
+  EXPECT_TRUE(stream.waits.empty());
+}
+
+class ArenaPoolOfGigabytes : public ArenaPoolTest {
+ protected:
+  static constexpr std::size_t kSpare = (std::size_t{1} << 30) / kGrain;
+  ArenaPoolOfGigabytes() : ArenaPoolTest(kSpare + 64) {}
+
+  void* try_to_take(std::size_t grains, Stream& on) {
+    return pool.try_allocate(grains * kGrain, on, Category::workspace);
+  }
+};
+
+TEST_F(ArenaPoolOfGigabytes, LeaveOneOfThemToOthersIfOneCanDoWithout) {
+  EXPECT_EQ(offset(try_to_take(60, stream)), 0u);
+  EXPECT_EQ(try_to_take(5, stream), nullptr);
+  void* needed = take(5, stream);
+  EXPECT_EQ(offset(needed), 60u);
+  give(needed, 5, other);
+  EXPECT_EQ(try_to_take(5, stream), nullptr) << "nor is another stream waited for";
+  EXPECT_TRUE(stream.waits.empty());
+  EXPECT_EQ(pool.use().of(Category::workspace).current, 60 * static_cast<int>(kGrain));
 }
 
 TEST_F(ArenaPoolTest, SaysWhereTheMemoryIsWhenThereIsNoMore) {
@@ -147,7 +232,6 @@ TEST_F(ArenaPoolTest, SaysWhereTheMemoryIsWhenThereIsNoMore) {
     EXPECT_NE(text.find("2560 bytes asked for"), std::string::npos) << text;
     EXPECT_NE(text.find("optimizer 0 MiB"), std::string::npos) << text;
   }
-  EXPECT_EQ(waits(), 0) << "nobody has a gap to wait for";
   EXPECT_EQ(offset(take(4, stream)), 60u) << "and it goes on";
 }
 

@@ -82,6 +82,36 @@ TEST_P(OperationTest, AddAndColumnSum) {
   expect_near(total, columns);
 }
 
+TEST_P(OperationTest, ColumnSumOfManyRowsAndOfColumnsAmongOthers) {
+  const std::int64_t rows = 300;
+  const Tensor x = random(rows, 280, 1);
+  for (const std::int64_t first : {0, 8, 1}) {
+    const View part = x.view().column_range(first, 272);
+    const Values found = device.values(part);
+    Values expected(272, 5.0);
+    for (std::size_t i = 0; i < found.size(); ++i) expected[i % 272] += found[i];
+    const Tensor total = accumulator(1, 272, 5.0);
+    device.run(ColumnSum{.x = part, .out = total});
+    expect_near(total, expected);
+  }
+}
+
+TEST_P(OperationTest, ConvertToAndFromEveryDtype) {
+  const Tensor x = random(5, 48, 1);
+  for (const Dtype other : {Dtype::f64, Dtype::f32, Dtype::bf16, Dtype::f16}) {
+    for (const auto& [first, columns] : {std::pair{0, 48}, {8, 32}, {3, 37}}) {
+      const View part = x.view().column_range(first, columns);
+      const Tensor there = device.filled(part.shape(), other, NAN), back = like(part);
+      device.run(Convert{.x = part, .out = there});
+      device.run(Convert{.x = there, .out = back});
+      const double rounding = std::max(tolerance(), other == Dtype::bf16 ? 4e-3 : 1e-3);
+      EXPECT_LE(relative_error(device.values(there), device.values(part)), rounding);
+      EXPECT_EQ(relative_error(device.values(back), device.values(there)), 0)
+          << "what was rounded to the narrower is left as it is";
+    }
+  }
+}
+
 TEST_P(OperationTest, NormsWithResidual) {
   const std::int64_t rows = 41, columns = 19;
   const Tensor x = random(rows, columns, 1), residual = random(rows, columns, 2);
@@ -208,10 +238,29 @@ TEST_P(OperationTest, EmbeddingAddsPositionsAndItsBackwardSumsRepeats) {
   expect_near(d_positions, by_position);
 }
 
+TEST_P(OperationTest, EmbeddingGradientOfIdsThatRepeat) {
+  const std::int64_t tokens = 700;
+  std::vector<std::int32_t> ids;
+  for (std::int32_t t = 0; t < tokens; ++t) ids.push_back(t % 7 == 3 ? 40 + t % 5 : t * t % 11);
+  const Tensor device_ids = device.ids(ids);
+  for (const std::int64_t columns : {70, 264}) {
+    const Tensor d_out = random(tokens, columns, 3), d_table = accumulator(42, columns, 1);
+    device.run(EmbeddingBackward{.ids = device_ids, .d_out = d_out, .d_table = d_table});
+    const Values d = device.values(d_out);
+    Values expected(static_cast<std::size_t>(42 * columns), 1.0);
+    for (std::size_t i = 0; i < d.size(); ++i) {
+      const auto wide = static_cast<std::size_t>(columns);
+      const auto id = static_cast<std::size_t>(ids[i / wide]);
+      if (id < 42) expected[id * wide + i % wide] += d[i];
+    }
+    expect_near(d_table, expected);
+  }
+}
+
 // Softmax cross-entropy of some targets, one of them none, in plain arithmetic.
 struct ExpectedEntropy {
-  static constexpr std::size_t kVocabulary = 2600;  // read 16 bytes at a time, its parts are not
-  const std::vector<std::int32_t> targets{0, 36, 5, -1, 7, 7, 20, 2599, 1};
+  static constexpr std::size_t kVocabulary = 2603;  // read 16 bytes at a time, but for the last
+  const std::vector<std::int32_t> targets{0, 36, 5, -1, 7, 7, 20, 2602, 1};
   double loss = 0;
   Values gradient;
 
@@ -232,7 +281,9 @@ struct ExpectedEntropy {
 
 TEST_P(OperationTest, CrossEntropyOfTargetsAndOfNone) {
   const std::int64_t tokens = 9;
-  const Tensor logits = random(tokens, ExpectedEntropy::kVocabulary, 1);
+  // Rows with room behind them, for the sake of their alignment.
+  const Tensor padded = random(tokens, ExpectedEntropy::kVocabulary + 5, 1);
+  const View logits = padded.view().column_range(0, ExpectedEntropy::kVocabulary);
   const ExpectedEntropy expected(device.values(logits), 0.1);
   const Tensor ids = device.ids(expected.targets), sum = device.filled({1, 1}, Dtype::f64, 0.25);
   const Tensor maximum = accumulator(tokens, 1), sum_exp = accumulator(tokens, 1),
@@ -322,6 +373,16 @@ TEST_P(OperationTest, SquaredNormAddsUp) {
   double expected = 2;
   for (const double value : device.values(x)) expected += value * value;
   device.run(SquaredNorm{.x = x, .out = out});
+  EXPECT_NEAR(device.values(out)[0], expected, 1e-10 * expected);
+}
+
+TEST_P(OperationTest, SquaredNormOfRowsAmongOthers) {
+  const Tensor x = random(5, 3001, 1);
+  const View part = x.view().column_range(0, 2999);
+  double expected = 0;
+  for (const double value : device.values(part)) expected += value * value;
+  const Tensor out = device.filled({1, 1}, Dtype::f64, 0);
+  device.run(SquaredNorm{.x = part, .out = out});
   EXPECT_NEAR(device.values(out)[0], expected, 1e-10 * expected);
 }
 

@@ -15,7 +15,8 @@ namespace {
 
 using test::Device;
 
-constexpr std::int64_t kRows = 35;
+// Few, or more than the blocks a gradient is made by have at first.
+constexpr std::int64_t kFewRows = 35, kManyRows = 17000;
 constexpr double kEpsilon = 1e-3;
 
 // What a norm makes of its inputs, by definition.
@@ -55,12 +56,12 @@ struct Expected {
 
 class WideNormTest : public testing::TestWithParam<std::pair<Dtype, std::int64_t>> {
  protected:
-  Tensor random(std::int64_t rows, unsigned seed) {
-    return device.random({rows, columns}, dtype, seed);
+  Tensor random(std::int64_t high, unsigned seed) {
+    return device.random({high, columns}, dtype, seed);
   }
-  Tensor poisoned(std::int64_t rows) { return device.filled({rows, columns}, dtype, NAN); }
-  Tensor sums(std::int64_t rows, std::int64_t wide, double value) {
-    return device.filled({rows, wide}, accumulator_of(dtype), value);
+  Tensor poisoned(std::int64_t high) { return device.filled({high, columns}, dtype, NAN); }
+  Tensor sums(std::int64_t high, std::int64_t wide, double value) {
+    return device.filled({high, wide}, accumulator_of(dtype), value);
   }
   void expect_near(View actual, const Values& expected, const char* what) {
     const double tolerance = dtype == Dtype::f32 ? 2e-6 : dtype == Dtype::f64 ? 1e-12 : 1e-2;
@@ -78,11 +79,12 @@ class WideNormTest : public testing::TestWithParam<std::pair<Dtype, std::int64_t
 
   Dtype dtype = GetParam().first;
   std::int64_t columns = GetParam().second;
+  std::int64_t rows = columns == 8 ? kManyRows : kFewRows;
   Device device{2};
-  Tensor x = random(kRows, 1), residual = random(kRows, 2), weight = random(1, 3),
-         bias = random(1, 4), d_out = random(kRows, 5), d_residual = random(kRows, 6);
-  Tensor sum = poisoned(kRows), out = poisoned(kRows), d_x = poisoned(kRows);
-  Tensor scale = sums(kRows, 1, NAN), mean = sums(kRows, 1, NAN);
+  Tensor x = random(rows, 1), residual = random(rows, 2), weight = random(1, 3),
+         bias = random(1, 4), d_out = random(rows, 5), d_residual = random(rows, 6);
+  Tensor sum = poisoned(rows), out = poisoned(rows), d_x = poisoned(rows);
+  Tensor scale = sums(rows, 1, NAN), mean = sums(rows, 1, NAN);
   Tensor d_weight = sums(1, columns, 1), d_bias = sums(1, columns, 2);
 };
 
@@ -143,7 +145,8 @@ TEST_P(WideNormTest, LayerNormAndItsGradient) {
 std::vector<std::pair<Dtype, std::int64_t>> every_length() {
   std::vector<std::pair<Dtype, std::int64_t>> found;
   for (const Dtype dtype : test::backend_dtypes()) {
-    for (const std::int64_t columns : {8, 640, 1001, 2048, 2051, 4096, 8192, 8200, 16648}) {
+    for (const std::int64_t columns :
+         {8, 100, 128, 256, 384, 512, 640, 1001, 2048, 2051, 4096, 8192, 8200, 16648}) {
       found.emplace_back(dtype, columns);
     }
   }

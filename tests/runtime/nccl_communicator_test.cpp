@@ -1,17 +1,20 @@
 // What NCCL carries between devices: the promises of every communicator.
 #include <nccl.h>
 
+#include <atomic>
 #include <functional>
+#include <future>
 #include <thread>
 
 #include "runtime/comm/local_world.h"
+#include "runtime/comm/nccl/last_resort.h"
 #include "runtime/comm/nccl_world.h"
 #include "tests/runtime/communicator_contract.h"
 
 namespace trireme::runtime {
 namespace {
 
-// Each rank with a device of its own.
+// Each rank with a device of its own; the group is all of them.
 void on_nccl_ranks(int size, CommunicatorOptions options,
                    const std::function<void(test::Device&, Communicator&)>& body) {
   auto world = make_local_world(size);
@@ -19,8 +22,9 @@ void on_nccl_ranks(int size, CommunicatorOptions options,
   for (auto& rank : world) {
     threads.emplace_back([&] {
       test::Device device;
-      const auto nccl = make_nccl(std::move(rank), *device.backend, options);
-      body(device, *nccl);
+      const auto world = make_nccl(std::move(rank), *device.backend, options);
+      const auto group = world->split(0, "all");
+      body(device, *group);
     });
   }
 }
@@ -61,6 +65,15 @@ std::string failure_of(kernels::Stream& stream) {
   return "";
 }
 
+TEST(NcclCommunicator, CarriesWhatIsSeldomThroughTheHost) {
+  on_nccl_ranks(2, {.timeout = std::chrono::seconds(30)},
+                [](test::Device& device, Communicator& all) {
+                  const auto seldom = all.split(0, "seldom", {.seldom = true});
+                  test::all_reduce_sums(device, *seldom);
+                  test::split_forms_groups_in_rank_order(device, *seldom);
+                });
+}
+
 TEST(NcclCommunicator, FailsWithATimeoutWhenAPeerIsLateAndDoesNotHang) {
   on_nccl_ranks(2, {.timeout = std::chrono::milliseconds(200)},
                 [](test::Device& device, Communicator& world) {
@@ -68,7 +81,7 @@ TEST(NcclCommunicator, FailsWithATimeoutWhenAPeerIsLateAndDoesNotHang) {
                   if (world.rank() == 1) return;
                   world.all_reduce(*device.stream, data);
                   EXPECT_EQ(failure_of(*device.stream),
-                            "rank 0 of group world waited 200 ms for its peers in all_reduce");
+                            "rank 0 of group all waited 200 ms for its peers in all_reduce");
                   // The group is lost, the stream is not.
                   EXPECT_EQ(device.values(data), std::vector<double>{1});
                   EXPECT_THROW(world.all_reduce(*device.stream, data), CommunicationError);
@@ -86,7 +99,7 @@ TEST(NcclCommunicator, GivesUpAllGroupsOnceOneIsLost) {
         if (world.rank() == 1) return;
         world.all_reduce(*device.stream, data);
         patient->all_reduce(*other_stream, other);
-        const std::string why = "rank 0 of group world waited 200 ms for its peers in all_reduce";
+        const std::string why = "rank 0 of group all waited 200 ms for its peers in all_reduce";
         EXPECT_EQ(failure_of(*device.stream), why);
         EXPECT_EQ(failure_of(*other_stream), why);
         EXPECT_THROW(patient->all_reduce(*other_stream, other), CommunicationError);
@@ -115,10 +128,47 @@ TEST(NcclCommunicator, FailsOnceNcclKnowsThatAPeerIsLost) {
                   nccl_peers_are_lost = true;
                   const std::string failure = failure_of(*device.stream);
                   nccl_peers_are_lost = false;
-                  EXPECT_NE(failure.find("rank 0 of group world, communicating: NCCL: remote"),
+                  EXPECT_NE(failure.find("rank 0 of group all, communicating: NCCL: remote"),
                             std::string::npos)
                       << failure;
                 });
+}
+
+TEST(NcclCommunicator, EndsTheProcessWhenGivingUpHangs) {
+  std::promise<std::string> ended;
+  const CommunicatorOptions options{
+      .timeout = std::chrono::milliseconds(100),
+      .end_process = [&](const std::string& why) { ended.set_value(why); },
+      .end_process_after = std::chrono::seconds(1)};
+  nccl_aborts_hang = true;
+  auto world = make_local_world(2);
+  std::vector<std::jthread> threads;
+  for (int rank = 0; rank < 2; ++rank) {
+    threads.emplace_back([&, rank] {
+      test::Device device;
+      const auto nccl = make_nccl(std::move(world[static_cast<std::size_t>(rank)]), *device.backend,
+                                  rank == 0 ? options : CommunicatorOptions())
+                            ->split(0, "all");
+      const auto data = device.filled({1, 1}, kernels::Dtype::f32, 1);
+      if (rank == 1) return;
+      nccl->all_reduce(*device.stream, data);
+      EXPECT_EQ(ended.get_future().get(),
+                "rank 0 of group all waited 100 ms for its peers in all_reduce, and giving up "
+                "hangs");
+      nccl_aborts_hang = false;
+      EXPECT_NE(failure_of(*device.stream), "");
+    });
+  }
+}
+
+TEST(LastResort, LetsWhoIsAliveGoOn) {
+  std::atomic<bool> ended = false;
+  LastResort last_resort(std::chrono::milliseconds(400), [&](const std::string&) { ended = true; });
+  for (int i = 0; i < 20; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    last_resort.alive();
+  }
+  EXPECT_FALSE(ended);
 }
 
 TEST(NcclCommunicator, SaysWhoseGroupDoesNotForm) {
@@ -133,15 +183,18 @@ TEST(NcclCommunicator, SaysWhoseGroupDoesNotForm) {
         kernels::View view(id.data(), {1, 32}, kernels::Dtype::i32);
         const auto host = kernels::make_cpu_backend();
         const auto stream = host->make_stream();
-        mine->broadcast(*stream, view, 0);
+        const auto staged = mine->split(0, "world");
+        const auto all = mine->split(0, "all");
+        all->broadcast(*stream, view, 0);
         return stream->synchronize();
       }
       try {
-        make_nccl(std::move(mine), *device.backend, {.timeout = std::chrono::milliseconds(100)});
+        make_nccl(std::move(mine), *device.backend, {.timeout = std::chrono::milliseconds(100)})
+            ->split(0, "all");
         FAIL() << "a group of one of two ranks";
       } catch (const CommunicationError& error) {
         EXPECT_STREQ(error.what(),
-                     "rank 0 of group world waited 100 ms for its peers in making the group");
+                     "rank 0 of group all waited 100 ms for its peers in making the group");
       }
     });
   }

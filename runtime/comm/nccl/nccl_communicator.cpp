@@ -10,6 +10,7 @@
 #include "kernels/cpu/host_stream.h"
 #include "runtime/comm/nccl/nccl_group.h"
 #include "runtime/comm/nccl/nccl_watch.h"
+#include "runtime/comm/staged_communicator.h"
 
 namespace trireme::runtime {
 namespace {
@@ -40,7 +41,8 @@ struct Node {
   kernels::Backend& device;
   NcclWatch watch;
 
-  explicit Node(kernels::Backend& on) : device(on) {}
+  Node(kernels::Backend& on, const CommunicatorOptions& options)
+      : device(on), watch(options.end_process_after, options.end_process) {}
   cudaStream_t native(Stream& stream) {
     return static_cast<cudaStream_t>(device.native_stream(stream));
   }
@@ -60,11 +62,62 @@ ncclUniqueId shared_id(Communicator& group) {
   return id;
 }
 
-class NcclCommunicator final : public Communicator {
+// Groups over a group of the host, and whatever else is split from that.
+class Family : public Communicator {
+ public:
+  Family(std::unique_ptr<Communicator> inner, std::shared_ptr<Node> node,
+         std::chrono::milliseconds timeout)
+      : inner_(std::move(inner)), node_(std::move(node)), timeout_(timeout) {}
+
+  int rank() const override { return inner_->rank(); }
+  int size() const override { return inner_->size(); }
+  const std::string& name() const override { return inner_->name(); }
+
+ private:
+  std::unique_ptr<Communicator> split_off(int color, std::string name,
+                                          const GroupOptions& options) override;
+
+ protected:
+  std::unique_ptr<Communicator> inner_;
+  std::shared_ptr<Node> node_;
+  std::chrono::milliseconds timeout_;
+};
+
+// What it carries goes through host memory: a communicator of NCCL takes hundreds of megabytes.
+class SeldomGroup final : public Family {
+ public:
+  SeldomGroup(std::unique_ptr<Communicator> inner, std::shared_ptr<Node> node,
+              std::chrono::milliseconds timeout)
+      : Family(std::move(inner), std::move(node), timeout),
+        staged_(make_staged(inner_->split(0, inner_->name()), node_->device)) {}
+
+  void broadcast(Stream& stream, View data, int root) override {
+    staged_->broadcast(stream, data, root);
+  }
+  void all_reduce(Stream& stream, View data) override { staged_->all_reduce(stream, data); }
+  void reduce_scatter(Stream& stream, View all, View mine) override {
+    staged_->reduce_scatter(stream, all, mine);
+  }
+  void all_gather(Stream& stream, View mine, View all) override {
+    staged_->all_gather(stream, mine, all);
+  }
+  void all_to_all(Stream& stream, View sent, View received) override {
+    staged_->all_to_all(stream, sent, received);
+  }
+  void exchange(Stream& stream, std::span<const Message> sends,
+                std::span<const Message> receives) override {
+    staged_->exchange(stream, sends, receives);
+  }
+
+ private:
+  std::unique_ptr<Communicator> staged_;
+};
+
+class NcclCommunicator final : public Family {
  public:
   NcclCommunicator(std::unique_ptr<Communicator> inner, std::shared_ptr<Node> node,
                    std::chrono::milliseconds timeout, bool only_messages)
-      : inner_(std::move(inner)), node_(std::move(node)), timeout_(timeout) {
+      : Family(std::move(inner), std::move(node), timeout) {
     if (size() == 1) return;
     group_ = std::make_shared<NcclGroup>(shared_id(*inner_),
                                          NcclGroup::Place{.rank = rank(),
@@ -79,10 +132,6 @@ class NcclCommunicator final : public Communicator {
   ~NcclCommunicator() override {
     if (group_) node_->watch.leave(group_);
   }
-
-  int rank() const override { return inner_->rank(); }
-  int size() const override { return inner_->size(); }
-  const std::string& name() const override { return inner_->name(); }
 
   void broadcast(Stream& stream, View data, int root) override {
     expects(data.contiguous(), "broadcast: contiguous");
@@ -153,13 +202,6 @@ class NcclCommunicator final : public Communicator {
   }
 
  private:
-  std::unique_ptr<Communicator> split_off(int color, std::string name,
-                                          const GroupOptions& options) override {
-    return std::make_unique<NcclCommunicator>(inner_->split(color, std::move(name), options), node_,
-                                              options.timeout.value_or(timeout_),
-                                              options.only_messages);
-  }
-
   template <class Calls>
   void enqueue(Stream& stream, const char* operation, const Calls& calls) {
     const cudaStream_t on = node_->native(stream);
@@ -196,11 +238,19 @@ class NcclCommunicator final : public Communicator {
     stream->synchronize();
   }
 
-  std::unique_ptr<Communicator> inner_;
-  std::shared_ptr<Node> node_;
-  std::chrono::milliseconds timeout_;
   std::shared_ptr<NcclGroup> group_;
 };
+
+std::unique_ptr<Communicator> Family::split_off(int color, std::string name,
+                                                const GroupOptions& options) {
+  auto inner = inner_->split(color, std::move(name), options);
+  const auto timeout = options.timeout.value_or(timeout_);
+  if (options.seldom) {
+    return std::make_unique<SeldomGroup>(std::move(inner), node_, timeout);
+  }
+  return std::make_unique<NcclCommunicator>(std::move(inner), node_, timeout,
+                                            options.only_messages);
+}
 
 }  // namespace
 }  // namespace trireme::runtime
@@ -213,7 +263,7 @@ extern "C" trireme::runtime::Communicator* trireme_make_nccl(
   std::unique_ptr<Communicator> taken(inner);
   // NCCL reads it when it is first used: connections of collectives, too, are made with the group.
   setenv("NCCL_RUNTIME_CONNECT", "0", 0);
-  return std::make_unique<NcclCommunicator>(std::move(taken), std::make_shared<Node>(*device),
-                                            options->timeout, false)
+  return std::make_unique<SeldomGroup>(std::move(taken), std::make_shared<Node>(*device, *options),
+                                       options->timeout)
       .release();
 }

@@ -1,9 +1,12 @@
 #include "runtime/comm/nccl/nccl_group.h"
 
+#include <cuda_runtime.h>
+
+#include <future>
+#include <thread>
 #include <utility>
 
 #include "runtime/comm/communicator.h"
-#include "runtime/comm/patience.h"
 
 namespace trireme::runtime {
 namespace {
@@ -16,43 +19,67 @@ namespace {
 constexpr int kMostBlocks = 16;
 constexpr int kMostBlocksOfMessages = 4;
 
+int current_device() {
+  int device = 0;
+  cudaGetDevice(&device);
+  return device;
+}
+
 }  // namespace
 
-NcclGroup::NcclGroup(const ncclUniqueId& id, Place place) : place_(std::move(place)) {
-  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-  config.blocking = 0;
-  config.maxCTAs = place_.only_messages ? kMostBlocksOfMessages : kMostBlocks;
-  config.commName = place_.name.c_str();
-  try {
-    settle("making the group",
-           ncclCommInitRankConfig(&communicator_, place_.size, id, place_.rank, &config));
-  } catch (const CommunicationError&) {
-    if (communicator_) ncclCommAbort(communicator_);
-    throw;
+// Shared with the thread that makes the communicator, which nobody may be waiting for any more.
+struct NcclGroup::Made {
+  ncclUniqueId id;
+  Place place;
+  int device;
+  ncclComm_t communicator = nullptr;
+
+  ncclResult_t make() {
+    cudaSetDevice(device);
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 1;
+    config.maxCTAs = place.only_messages ? kMostBlocksOfMessages : kMostBlocks;
+    config.commName = place.name.c_str();
+    return ncclCommInitRankConfig(&communicator, place.size, id, place.rank, &config);
   }
+};
+
+NcclGroup::NcclGroup(const ncclUniqueId& id, Place place) : place_(std::move(place)) {
+  made_ = std::make_shared<Made>(Made{.id = id, .place = place_, .device = current_device()});
+  std::packaged_task<ncclResult_t()> making([made = made_] { return made->make(); });
+  auto status = making.get_future();
+  std::thread(std::move(making)).detach();
+  if (status.wait_for(place_.timeout) != std::future_status::ready) {
+    lose("rank " + std::to_string(place_.rank) + " of group " + place_.name + " waited " +
+         std::to_string(place_.timeout.count()) + " ms for its peers in making the group");
+  }
+  const ncclResult_t found = status.get();
+  if (found != ncclSuccess) lose(text_of("making the group", found));
+  communicator_ = made_->communicator;
 }
 
 NcclGroup::~NcclGroup() {
   const std::lock_guard lock(mutex_);
   if (!communicator_) return;
-  try {
-    settle("leaving the group", ncclCommFinalize(communicator_));
-    ncclCommDestroy(communicator_);
-  } catch (const CommunicationError&) {
+  if (failure() || ncclCommFinalize(communicator_) != ncclSuccess) {
     ncclCommAbort(communicator_);
+  } else {
+    ncclCommDestroy(communicator_);
   }
 }
 
 void NcclGroup::enqueue(const char* operation,
                         const std::function<void(ncclComm_t, const Check& check)>& calls) {
+  throw_failure();  // who gives up holds the lock, for long if the device does not answer
   const std::lock_guard lock(mutex_);
   throw_failure();
   ncclResult_t first = ncclGroupStart();
   calls(communicator_, [&](ncclResult_t status) {
-    if (first == ncclSuccess && status != ncclInProgress) first = status;
+    if (first == ncclSuccess) first = status;
   });
   const ncclResult_t ended = ncclGroupEnd();
-  settle(operation, first == ncclSuccess ? ended : first);
+  if (first == ncclSuccess) first = ended;
+  if (first != ncclSuccess) lose(text_of(operation, first));
 }
 
 std::optional<std::string> NcclGroup::error_of_peers() {
@@ -61,7 +88,7 @@ std::optional<std::string> NcclGroup::error_of_peers() {
   ncclResult_t status = ncclSuccess;
   const ncclResult_t asked = ncclCommGetAsyncError(communicator_, &status);
   if (asked != ncclSuccess) status = asked;
-  if (status == ncclSuccess || status == ncclInProgress) return std::nullopt;
+  if (status == ncclSuccess) return std::nullopt;
   return text_of("communicating", status);
 }
 
@@ -70,7 +97,7 @@ std::exception_ptr NcclGroup::failure() const {
   return failure_;
 }
 
-// Told first: who waits for one of them, holding its lock, stops.
+// Told first: nobody begins anything more.
 void NcclGroup::abandon(const std::vector<std::shared_ptr<NcclGroup>>& groups,
                         const std::exception_ptr& failure) {
   for (const auto& group : groups) group->set_failure(failure);
@@ -87,21 +114,6 @@ std::string NcclGroup::text_of(const char* operation, ncclResult_t status) const
   const char* more = ncclGetLastError(communicator_);
   return "rank " + std::to_string(place_.rank) + " of group " + place_.name + ", " + operation +
          ": NCCL: " + ncclGetErrorString(status) + (more && *more ? ": " + std::string(more) : "");
-}
-
-// Waits until NCCL is done with what it was asked, on the host.
-void NcclGroup::settle(const char* operation, ncclResult_t status) {
-  Patience patience(place_.timeout, true);
-  while (status == ncclInProgress) {
-    throw_failure();
-    if (!patience.wait()) {
-      lose("rank " + std::to_string(place_.rank) + " of group " + place_.name + " waited " +
-           std::to_string(place_.timeout.count()) + " ms for its peers in " + operation);
-    }
-    const ncclResult_t asked = ncclCommGetAsyncError(communicator_, &status);
-    if (asked != ncclSuccess) status = asked;
-  }
-  if (status != ncclSuccess) lose(text_of(operation, status));
 }
 
 void NcclGroup::set_failure(const std::exception_ptr& failure) {

@@ -13,8 +13,13 @@
 
 namespace trireme::runtime {
 
-// One communicator of NCCL, which never blocks: what takes time is polled, with a timeout. Every
-// failure is a CommunicationError that names the group, and loses it: it cannot be used any more.
+// One communicator of NCCL. Every failure is a CommunicationError that names the group, and loses
+// it: it cannot be used any more.
+//
+// Of NCCL's two kinds it is the one whose calls block: with the other, NCCL 2.28 starts a thread
+// for every operation, which costs more than the operation. What may take long is to meet the
+// peers, which a thread does that can be left behind, and to connect to them, which is done once.
+// An operation is then on its stream when it is asked for.
 class NcclGroup {
  public:
   struct Place {
@@ -50,13 +55,15 @@ class NcclGroup {
                       const std::exception_ptr& failure);
 
  private:
+  struct Made;
+
   std::string text_of(const char* operation, ncclResult_t status) const;
-  void settle(const char* operation, ncclResult_t status);
   void set_failure(const std::exception_ptr& failure);
   void throw_failure() const;
   [[noreturn]] void lose(const std::string& why);
 
   Place place_;
+  std::shared_ptr<Made> made_;
   std::mutex mutex_;  // of the communicator
   ncclComm_t communicator_ = nullptr;
   mutable std::mutex failure_mutex_;

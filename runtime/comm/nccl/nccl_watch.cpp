@@ -20,9 +20,18 @@ bool is_reached(const kernels::Event& event) {
   }
 }
 
+std::string text_of(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+}
+
 }  // namespace
 
-NcclWatch::NcclWatch() : worker_([this] { work(); }) {}
+NcclWatch::NcclWatch(std::chrono::milliseconds patience, LastResort::End last_resort)
+    : last_resort_(patience, std::move(last_resort)), worker_([this] { work(); }) {}
 
 NcclWatch::~NcclWatch() {
   {
@@ -60,6 +69,7 @@ void NcclWatch::work() {
 }
 
 void NcclWatch::look() {
+  last_resort_.alive();
   drop_done();
   for (auto& [stream, queue] : under_way_) {
     if (const auto why = failure_of(queue.front())) {
@@ -97,6 +107,7 @@ std::exception_ptr NcclWatch::failure_of_groups() const {
 
 // Streams are told before their kernels end, so that nobody takes what these left for a result.
 void NcclWatch::give_up(const std::exception_ptr& failure) {
+  last_resort_.expect(text_of(failure) + ", and giving up hangs");
   drop_done();
   for (auto& [stream, queue] : under_way_) queue.front().operation.fail(failure);
   under_way_.clear();

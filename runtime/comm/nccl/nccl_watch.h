@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernels/stream.h"
+#include "runtime/comm/nccl/last_resort.h"
 #include "runtime/comm/nccl/nccl_group.h"
 
 namespace trireme::runtime {
@@ -23,7 +24,8 @@ namespace trireme::runtime {
 // the streams that wait, with the cause, and gives up all groups: who lost one peer starts again.
 class NcclWatch {
  public:
-  NcclWatch();
+  // `last_resort` ends the process when this thread itself hangs, looking or giving up.
+  NcclWatch(std::chrono::milliseconds patience, LastResort::End last_resort);
   NcclWatch(const NcclWatch&) = delete;
   NcclWatch& operator=(const NcclWatch&) = delete;
   ~NcclWatch();
@@ -63,6 +65,7 @@ class NcclWatch {
   bool ending_ = false;
   std::vector<std::shared_ptr<NcclGroup>> groups_;
   std::map<const kernels::Stream*, Queue> under_way_;  // in the order of the stream
+  LastResort last_resort_;
   std::thread worker_;
 };
 

@@ -4,88 +4,6 @@
 namespace trireme::kernels {
 namespace {
 
-template <class T>
-void embed(cudaStream_t stream, const Embedding& op) {
-  const auto* ids = static_cast<const std::int32_t*>(op.ids.data);
-  const auto table = rows_of<T>(op.table), positions = rows_of<T>(op.positions),
-             out = rows_of<T>(op.out);
-  const std::int64_t vocabulary = op.table.rows, first_id = op.first_id;
-  const std::int64_t sequence = op.positions ? op.sequence : 0;
-  each_element(stream, op.out.shape(), [=] __device__(std::int64_t t, std::int64_t c) {
-    const std::int64_t id = ids[t] - first_id;
-    float value = id >= 0 && id < vocabulary ? load(table[id][c]) : 0.0f;
-    if (sequence > 0) value += load(positions[t % sequence][c]);
-    store(out[t][c], value);
-  });
-}
-
-constexpr int kEmbeddingColumns = 4;  // of a thread
-
-// The block of a token that is the first with its id adds the rows of all of them, in order:
-// deterministic, whatever repeats. One block per token and range of columns.
-template <class T>
-__global__ void add_rows_of_id(const std::int32_t* ids, std::int64_t tokens, std::int64_t first_id,
-                               std::int64_t vocabulary, Rows<T> d_out, std::int64_t columns,
-                               Rows<float> d_table) {
-  __shared__ unsigned matches[kThreads / 32];
-  const std::int64_t token = blockIdx.x;
-  const std::int32_t id = ids[token];
-  if (id < first_id || id - first_id >= vocabulary) return;
-  bool is_later = false;
-  for (std::int64_t t = threadIdx.x; t < token; t += kThreads) is_later |= ids[t] == id;
-  if (__syncthreads_or(is_later)) return;
-  const std::int64_t first_column =
-      blockIdx.y * std::int64_t{kThreads} * kEmbeddingColumns + threadIdx.x;
-  float* const row = d_table[id - first_id];
-  float sums[kEmbeddingColumns] = {};
-  for (int i = 0; i < kEmbeddingColumns; ++i) {
-    const std::int64_t c = first_column + i * kThreads;
-    if (c < columns) sums[i] = row[c];
-  }
-  for (std::int64_t begin = token; begin < tokens; begin += kThreads) {
-    const std::int64_t t = begin + threadIdx.x;
-    const unsigned mine = __ballot_sync(0xffffffffu, t < tokens && ids[t] == id);
-    if (threadIdx.x % 32 == 0) matches[threadIdx.x / 32] = mine;
-    __syncthreads();
-    for (int w = 0; w < kThreads / 32; ++w) {
-      for (unsigned left = matches[w]; left != 0; left &= left - 1) {
-        const T* const d = d_out[begin + w * 32 + __ffs(static_cast<int>(left)) - 1];
-        for (int i = 0; i < kEmbeddingColumns; ++i) {
-          const std::int64_t c = first_column + i * kThreads;
-          if (c < columns) sums[i] += load(d[c]);
-        }
-      }
-    }
-    __syncthreads();
-  }
-  for (int i = 0; i < kEmbeddingColumns; ++i) {
-    const std::int64_t c = first_column + i * kThreads;
-    if (c < columns) row[c] = sums[i];
-  }
-}
-
-template <class T>
-void embed_backward(cudaStream_t stream, const EmbeddingBackward& op) {
-  const auto d_out = rows_of<T>(op.d_out);
-  const std::int64_t tokens = op.d_out.rows, columns = op.d_out.columns;
-  constexpr std::int64_t kColumns = std::int64_t{kThreads} * kEmbeddingColumns;
-  const dim3 grid(static_cast<unsigned>(tokens),
-                  static_cast<unsigned>((columns + kColumns - 1) / kColumns));
-  add_rows_of_id<<<grid, kThreads, 0, stream>>>(static_cast<const std::int32_t*>(op.ids.data),
-                                                tokens, op.first_id, op.d_table.rows, d_out,
-                                                columns, rows_of<float>(op.d_table));
-  check(cudaGetLastError());
-  if (!op.d_positions) return;
-  const auto d_positions = rows_of<float>(op.d_positions);
-  const std::int64_t sequence = op.sequence;
-  const std::int64_t positions = tokens < sequence ? tokens : sequence;
-  each_element(stream, {positions, columns}, [=] __device__(std::int64_t p, std::int64_t c) {
-    float sum = d_positions[p][c];
-    for (std::int64_t t = p; t < tokens; t += sequence) sum += load(d_out[t][c]);
-    d_positions[p][c] = sum;
-  });
-}
-
 __device__ float block_maximum(float value) {
   using Reduce = cub::BlockReduce<float, kThreads>;
   __shared__ typename Reduce::TempStorage scratch;
@@ -203,14 +121,6 @@ void cross_entropy(cudaStream_t stream, const CrossEntropy& op) {
 }
 
 }  // namespace
-
-void launch(cudaStream_t stream, const Embedding& op) {
-  dispatch(op.out.dtype, [&]<class T>() { embed<T>(stream, op); });
-}
-
-void launch(cudaStream_t stream, const EmbeddingBackward& op) {
-  dispatch(op.d_out.dtype, [&]<class T>() { embed_backward<T>(stream, op); });
-}
 
 void launch(cudaStream_t stream, const CrossEntropyStatistics& op) {
   dispatch(op.logits.dtype, [&]<class T>() {
