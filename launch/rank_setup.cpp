@@ -57,12 +57,26 @@ void check_memory(RankSetup& setup, const Job& job) {
                     "parallel.tensor or parallel.pipeline");
 }
 
-// Collective. NCCL wants a GPU for every rank.
-bool uses_nccl(Transport transport, int device, Job& job) {
+// Collective. Why not NCCL, which wants a GPU for every rank; nothing if it can be used.
+std::string obstacle_to_nccl(int device, Job& job) {
   const std::vector<std::string> gpus =
       job.gather(host_name() + " " + kernels::cuda_device_identity(device));
-  if (transport != Transport::automatic) return transport == Transport::nccl;
-  return gpus.size() > 1 && std::set<std::string>(gpus.begin(), gpus.end()).size() == gpus.size();
+  if (gpus.size() == 1) return "one rank";
+  std::set<std::string> seen;
+  for (const std::string& gpu : gpus) {
+    if (!seen.insert(gpu).second) return "ranks share the GPU " + gpu;
+  }
+  return "";
+}
+
+std::string describe(const std::string& obstacle) {
+  return obstacle.empty() ? "NCCL" : "MPI through host memory: " + obstacle;
+}
+
+// Ranks are ended by the launcher when one ends so.
+[[noreturn]] void end_process(int rank, const std::string& why) {
+  std::fprintf(stderr, "error: rank %d (%s): %s\n", rank, host_name().c_str(), why.c_str());
+  std::_Exit(static_cast<int>(ExitCode::communication));
 }
 
 }  // namespace
@@ -92,17 +106,22 @@ void make_device(RankSetup& setup, const Job& job) {
   setup.backend = kernels::make_cuda_backend(setup.device);
 }
 
-std::unique_ptr<runtime::Communicator> make_world(const RankSetup& setup, Job& job) {
+std::unique_ptr<runtime::Communicator> make_world(RankSetup& setup, Job& job) {
   const Config& config = setup.loaded.config;
   const std::chrono::duration<double> seconds(config.watchdog.timeout_seconds.value_or(600));
   const runtime::CommunicatorOptions options{
       .timeout = std::chrono::ceil<std::chrono::milliseconds>(seconds),
-      .spin = job.local_size() * setup.threads < usable_cores()};
+      .spin = job.local_size() * setup.threads < usable_cores(),
+      .end_process = [rank = job.rank()](const std::string& why) { end_process(rank, why); }};
   auto world = job.make_world(options);
+  setup.transport = "MPI";
   if (config.train.device != Device::cuda) return world;
-  return uses_nccl(config.train.transport, setup.device, job)
-             ? runtime::make_nccl(std::move(world), *setup.backend, options)
-             : runtime::make_staged(std::move(world), *setup.backend);
+  std::string obstacle = obstacle_to_nccl(setup.device, job);
+  if (config.train.transport == Transport::nccl) obstacle = "";
+  if (config.train.transport == Transport::host) obstacle = "train.transport";
+  setup.transport = describe(obstacle);
+  return obstacle.empty() ? runtime::make_nccl(std::move(world), *setup.backend, options)
+                          : runtime::make_staged(std::move(world), *setup.backend);
 }
 
 bool measures_pipeline(const LoadedConfig& loaded) {

@@ -28,6 +28,7 @@ struct RankSetup {
   std::string no_cuda;  // why train.device = "auto" took the CPU, where there might be a GPU
   int device = 0;       // number of its GPU
   std::unique_ptr<kernels::Backend> backend;
+  std::string transport;  // what its devices communicate by, for people
 };
 
 // Reads and checks the config for as many ranks as the job has; a dry run alone stands for as many
@@ -38,7 +39,7 @@ void make_device(RankSetup& setup, const Job& job);
 
 // Collective. Between GPUs by NCCL, or through host memory, as train.transport says. Borrows the
 // backend.
-std::unique_ptr<runtime::Communicator> make_world(const RankSetup& setup, Job& job);
+std::unique_ptr<runtime::Communicator> make_world(RankSetup& setup, Job& job);
 
 bool measures_pipeline(const LoadedConfig& loaded);
 

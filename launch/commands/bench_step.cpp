@@ -92,8 +92,8 @@ ordered_json json_of(const bench::StepTimes& times, int ranks, double peak) {
           {"loss_last", times.last_loss}};
 }
 
-ExitCode measure(const Arguments& arguments, const bench::StepOptions& options,
-                 const RankSetup& setup, Job& job) {
+ExitCode measure(const Arguments& arguments, const bench::StepOptions& options, RankSetup& setup,
+                 Job& job) {
   const double peak = setup.backend->peak_flops_per_second(options.compute) * job.size();
   const auto world = make_world(setup, job);
   const auto times = bench::run_steps(*setup.backend, *world, options);

@@ -19,6 +19,7 @@
 #include "launch/config_keys.h"
 #include "launch/console.h"
 #include "launch/deadline.h"
+#include "launch/device_agreement.h"
 #include "launch/interrupt.h"
 #include "launch/node.h"
 #include "launch/run_checkpoints.h"
@@ -58,6 +59,7 @@ class Run {
     all_or_none(job_, [this] {
       if (job_.rank() == 0) open_folder();
     });
+    agree_on_device(setup_, job_);
     make_device(setup_, job_);
     const auto world = make_world(setup_, job_);
     phase_ = "measuring costs of passes";
@@ -145,15 +147,26 @@ class Run {
       }
     };
     say(machine_text(job_, hosts_, setup_.backend->description(), scale_));
+    if (job_.size() > 1) say("links     " + setup_.transport + "\n");
     say(plan_text(options()));
     if (measures_pipeline(loaded())) say(costs_text(options().costs));
     say("config\n" + config_with_sources(loaded()));
+    warn_of_few_cores();
     if (setup_.threads > usable_cores()) {
       kernels::log().warn(
           "each rank has {} threads but is bound to {} of {} cores; start ranks with mpirun "
           "--bind-to none",
           setup_.threads, usable_cores(), node_cores());
     }
+  }
+
+  void warn_of_few_cores() const {
+    constexpr int kEnough = 4;  // for what enqueues, what carries messages, and what saves
+    if (loaded().config.train.device != Device::cuda || usable_cores() >= kEnough) return;
+    kernels::log().warn(
+        "each rank has {} cores beside its GPU; give it {} or more (srun --cpus-per-task, mpirun "
+        "--bind-to none)",
+        usable_cores(), kEnough);
   }
 
   ExitCode train(runtime::Trainer& trainer) {

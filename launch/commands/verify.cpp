@@ -10,6 +10,7 @@
 #include "launch/agreement.h"
 #include "launch/commands/commands.h"
 #include "launch/commands/config_arguments.h"
+#include "launch/device_agreement.h"
 #include "launch/run_header.h"
 
 namespace trireme::launch {
@@ -71,6 +72,7 @@ ExitCode run_verify(const VerifyArguments& arguments) {
   try {
     all_or_none(*job, [&] { read_config(setup, *job, arguments.config, /*dry_run=*/false); });
     all_or_none(*job, [&] { setup.data = open_training_data(setup.loaded.config); });
+    agree_on_device(setup, *job);
     make_device(setup, *job);
     phase = "verifying";
     const auto world = make_world(setup, *job);
