@@ -132,7 +132,12 @@ std::byte* ArenaPool::take_run(Gaps::iterator first, Gaps::iterator last, std::s
 }
 
 std::shared_ptr<const Event> ArenaPool::mark(Stream& stream) const {
-  return &stream == home_ ? nullptr : stream.record();
+  if (&stream == home_) return nullptr;
+  try {
+    return stream.record();
+  } catch (const DeviceError&) {
+    return nullptr;  // the device is lost: a destructor is not the one to say so
+  }
 }
 
 // Neighbors that one stream may use become one; what it gave back last, it is done with last.

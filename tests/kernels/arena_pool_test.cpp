@@ -51,6 +51,7 @@ class Queue final : public Stream {
 
   void work() { ++work_; }
   std::shared_ptr<const Event> record() override {
+    if (is_lost) throw DeviceError("the device is lost");
     ++records;
     return std::make_shared<Point>(this, work_);
   }
@@ -65,6 +66,7 @@ class Queue final : public Stream {
 
   std::vector<Wait> waits;
   int records = 0;
+  bool is_lost = false;
 
  private:
   int work_ = 0;
@@ -189,6 +191,14 @@ TEST_F(ArenaPoolTest, ForgetsAStreamThatGoes) {
   pool.forget(stream);
   EXPECT_EQ(offset(take(64, other)), 0u);
   EXPECT_TRUE(other.waits.empty());
+}
+
+TEST_F(ArenaPoolTest, TakesMemoryBackFromADeviceThatIsLost) {
+  void* data = take(3, stream);
+  other.is_lost = true;
+  give(data, 3, other);
+  EXPECT_EQ(pool.use().total.current, 0);
+  EXPECT_THROW(take(64, stream), DeviceError) << "who needs it is told";
 }
 
 TEST_F(ArenaPoolTest, WaitsForNobodyWhereItWouldNotHelp) {
