@@ -13,9 +13,9 @@ namespace trireme::runtime {
 // them, as do the streams what is enqueued on them.
 //
 // The world itself, and groups that are seldom used, go through host memory. Every other group
-// connects to its neighbors when it forms, so no operation waits on the host for a
-// peer. Groups run side by side: what their kernels take of a GPU is bounded, so that those that
-// wait cannot keep out those waited for.
+// connects to its neighbors when it forms, so no operation waits on the host for a peer. Groups run
+// side by side: what their kernels take of a GPU is bounded, so that those that wait cannot keep out
+// those waited for.
 //
 // Throws CommunicationError if this build or this machine has no NCCL, or peers do not come.
 std::unique_ptr<Communicator> make_nccl(std::unique_ptr<Communicator> inner,

@@ -8,7 +8,7 @@
 #include <atomic>
 #include <cstddef>
 
-enum ncclResult_t { ncclSuccess, ncclInvalidUsage, ncclRemoteError };
+enum ncclResult_t { ncclSuccess, ncclInvalidUsage, ncclRemoteError, ncclUnhandledCudaError };
 enum ncclDataType_t { ncclUint8, ncclInt32, ncclFloat16, ncclFloat32, ncclFloat64, ncclBfloat16 };
 enum ncclRedOp_t { ncclSum };
 

@@ -126,7 +126,6 @@ class NcclCommunicator final : public Family {
                                                           .timeout = timeout,
                                                           .only_messages = only_messages});
     node_->watch.join(group_);
-    connect();
   }
   // Groups end in the order of the program, which is the same on all ranks.
   ~NcclCommunicator() override {
@@ -222,20 +221,6 @@ class NcclCommunicator final : public Family {
     const cudaError_t status = cudaMemcpyAsync(to.data, from.data, from.bytes(),
                                                cudaMemcpyDeviceToDevice, node_->native(stream));
     if (status != cudaSuccess) throw kernels::DeviceError(cudaGetErrorString(status));
-  }
-
-  // NCCL connects two ranks when they first exchange something, and the host waits for that: in the
-  // middle of a step, two ranks that post in different orders would wait for each other.
-  void connect() {
-    const auto stream = node_->device.make_stream();
-    const kernels::Tensor numbers =
-        node_->device.allocate(*stream, {4, 1}, kernels::Dtype::i32, kernels::Category::workspace);
-    const int next = (rank() + 1) % size(), previous = (rank() + size() - 1) % size();
-    const auto number = [&](std::int64_t i) { return numbers.view().row_range(i, 1); };
-    const Message sends[] = {{next, number(0)}, {previous, number(1)}};
-    const Message receives[] = {{previous, number(2)}, {next, number(3)}};
-    exchange(*stream, sends, receives);
-    stream->synchronize();
   }
 
   std::shared_ptr<NcclGroup> group_;

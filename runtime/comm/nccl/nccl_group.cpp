@@ -25,6 +25,25 @@ int current_device() {
   return device;
 }
 
+// Memory and a stream of a thread that may be left behind: of nobody's backend.
+struct Own {
+  cudaStream_t stream = nullptr;
+  std::int32_t* numbers = nullptr;
+
+  explicit Own(std::size_t count) {
+    void* memory = nullptr;
+    if (cudaMalloc(&memory, count * sizeof(std::int32_t)) != cudaSuccess) return;
+    numbers = static_cast<std::int32_t*>(memory);
+    cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, 0);
+  }
+  Own(const Own&) = delete;
+  Own& operator=(const Own&) = delete;
+  ~Own() {
+    if (stream) cudaStreamDestroy(stream);
+    cudaFree(numbers);
+  }
+};
+
 }  // namespace
 
 // Shared with the thread that makes the communicator, which nobody may be waiting for any more.
@@ -40,7 +59,26 @@ struct NcclGroup::Made {
     config.blocking = 1;
     config.maxCTAs = place.only_messages ? kMostBlocksOfMessages : kMostBlocks;
     config.commName = place.name.c_str();
-    return ncclCommInitRankConfig(&communicator, place.size, id, place.rank, &config);
+    const ncclResult_t made =
+        ncclCommInitRankConfig(&communicator, place.size, id, place.rank, &config);
+    return made == ncclSuccess ? connect() : made;
+  }
+
+  // NCCL connects two ranks when they first exchange something, and the host waits for that: in the
+  // middle of a step, two ranks that post in different orders would wait for each other.
+  ncclResult_t connect() const {
+    const Own own(4);
+    if (!own.stream) return ncclUnhandledCudaError;
+    const int next = (place.rank + 1) % place.size;
+    const int previous = (place.rank + place.size - 1) % place.size;
+    ncclGroupStart();
+    ncclSend(own.numbers, 1, ncclInt32, next, communicator, own.stream);
+    ncclSend(own.numbers + 1, 1, ncclInt32, previous, communicator, own.stream);
+    ncclRecv(own.numbers + 2, 1, ncclInt32, previous, communicator, own.stream);
+    ncclRecv(own.numbers + 3, 1, ncclInt32, next, communicator, own.stream);
+    const ncclResult_t connected = ncclGroupEnd();
+    if (connected != ncclSuccess) return connected;
+    return cudaStreamSynchronize(own.stream) == cudaSuccess ? ncclSuccess : ncclUnhandledCudaError;
   }
 };
 

@@ -17,9 +17,9 @@ namespace trireme::runtime {
 // it: it cannot be used any more.
 //
 // Of NCCL's two kinds it is the one whose calls block: with the other, NCCL 2.28 starts a thread
-// for every operation, which costs more than the operation. What may take long is to meet the
-// peers, which a thread does that can be left behind, and to connect to them, which is done once.
-// An operation is then on its stream when it is asked for.
+// for every operation, which costs more than the operation. What may take long is to meet the peers
+// and to connect to them, which a thread does that can be left behind. An operation is then on its
+// stream when it is asked for.
 class NcclGroup {
  public:
   struct Place {
@@ -29,7 +29,8 @@ class NcclGroup {
     bool only_messages = false;
   };
 
-  // Collective over the ranks that have the same `id`; waits for all of them.
+  // Collective over the ranks that have the same `id`; waits for all of them, and connects to the
+  // next one and the one before.
   NcclGroup(const ncclUniqueId& id, Place place);
   NcclGroup(const NcclGroup&) = delete;
   NcclGroup& operator=(const NcclGroup&) = delete;
