@@ -60,6 +60,10 @@ class Backend {
   virtual bool try_ways(int /*most*/) { return false; }
   static constexpr int kUsualWays = 8;
 
+  // With as many rows or more, a product of a layer takes about as long per row as one of all
+  // tokens: how small the pieces may be that messages hide behind.
+  virtual std::int64_t full_speed_rows() const = 0;
+
   virtual MemoryUse memory() const = 0;
 
   // Bytes the device has, whoever uses them.

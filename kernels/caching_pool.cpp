@@ -33,7 +33,8 @@ void* CachingPool::allocate(std::size_t bytes, Stream& stream, Category category
 void* CachingPool::try_allocate(std::size_t bytes, Stream& stream, Category category) {
   const std::size_t size = size_class(bytes);
   std::lock_guard lock(mutex_);
-  void* data = cached(size, stream);
+  void* data = cached(size, &stream);
+  if (!data) data = cached(size, nullptr);
   if (!data) {
     data = source_->allocate(size);
     if (!data) return nullptr;
@@ -50,6 +51,16 @@ void CachingPool::release(void* data, std::size_t bytes, Stream& stream, Categor
   account_.add(category, -static_cast<std::int64_t>(bytes));
 }
 
+void CachingPool::forget(const Stream& stream) {
+  std::lock_guard lock(mutex_);
+  auto left = free_.extract(&stream);
+  if (!left) return;
+  for (auto& [size, blocks] : left.mapped()) {
+    auto& unused = free_[nullptr][size];
+    unused.insert(unused.end(), blocks.begin(), blocks.end());
+  }
+}
+
 MemoryUse CachingPool::use() const {
   std::lock_guard lock(mutex_);
   return account_.use();
@@ -60,8 +71,8 @@ void CachingPool::reset_peaks() {
   account_.reset_peaks();
 }
 
-void* CachingPool::cached(std::size_t size, const Stream& stream) {
-  const auto of_stream = free_.find(&stream);
+void* CachingPool::cached(std::size_t size, const Stream* stream) {
+  const auto of_stream = free_.find(stream);
   if (of_stream == free_.end()) return nullptr;
   const auto blocks = of_stream->second.find(size);
   if (blocks == of_stream->second.end() || blocks->second.empty()) return nullptr;

@@ -36,7 +36,8 @@ class CpuBackend final : public Backend {
   }
 
   std::unique_ptr<Stream> make_stream() override {
-    return std::make_unique<HostStream>(options_.threads);
+    return std::make_unique<HostStream>(options_.threads,
+                                        [this](const Stream& stream) { pool_.forget(stream); });
   }
 
   Tensor allocate(Stream& stream, Shape shape, Dtype dtype, Category category) override {
@@ -64,6 +65,7 @@ class CpuBackend final : public Backend {
   void* native_stream(Stream&) override { return nullptr; }
 
   MemoryUse memory() const override { return pool_.use(); }
+  std::int64_t full_speed_rows() const override { return 256; }
   std::int64_t memory_capacity() const override {
     return sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
   }

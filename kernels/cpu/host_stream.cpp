@@ -73,7 +73,8 @@ class HostHold final : public Hold {
 
 }  // namespace
 
-HostStream::HostStream(int threads) : worker_([this, threads] { run_tasks(threads); }) {
+HostStream::HostStream(int threads, std::function<void(const Stream&)> gone)
+    : gone_(std::move(gone)), worker_([this, threads] { run_tasks(threads); }) {
   self_->stream = this;
 }
 
@@ -88,6 +89,7 @@ HostStream::~HostStream() {
   }
   changed_.notify_all();
   worker_.join();
+  if (gone_) gone_(*this);
 }
 
 void HostStream::enqueue(std::function<void()> task) {

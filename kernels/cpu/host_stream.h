@@ -17,8 +17,9 @@ namespace trireme::kernels {
 // waits for ever.
 class HostStream final : public Stream {
  public:
-  // `threads` is the size of the OpenMP team that work on this stream may use.
-  explicit HostStream(int threads = 1);
+  // `threads` is the size of the OpenMP team that work on this stream may use. `gone` is called
+  // when it has done all it was given, as the last thing it does.
+  explicit HostStream(int threads = 1, std::function<void(const Stream&)> gone = {});
   ~HostStream() override;
 
   void enqueue(std::function<void()> task);
@@ -56,6 +57,7 @@ class HostStream final : public Stream {
   std::deque<Task> tasks_;  // front is running
   std::exception_ptr failure_;
   bool closing_ = false;
+  std::function<void(const Stream&)> gone_;
   std::shared_ptr<Self> self_ = std::make_shared<Self>();
   std::thread worker_;  // last: starts when everything above exists
 };

@@ -51,7 +51,9 @@ void SyntheticBackend::pause(Stream& stream, double seconds, Interval* ran) {
 
 std::string SyntheticBackend::description() const { return "synthetic"; }
 
-std::unique_ptr<Stream> SyntheticBackend::make_stream() { return std::make_unique<HostStream>(1); }
+std::unique_ptr<Stream> SyntheticBackend::make_stream() {
+  return std::make_unique<HostStream>(1, [this](const Stream& stream) { pool_.forget(stream); });
+}
 
 Tensor SyntheticBackend::allocate(Stream& stream, Shape shape, Dtype dtype, Category category) {
   View view(nullptr, shape, dtype);

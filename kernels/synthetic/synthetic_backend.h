@@ -35,6 +35,7 @@ class SyntheticBackend final : public Backend {
   std::shared_ptr<Hold> hold(Stream& stream) override;
   void* native_stream(Stream&) override { return nullptr; }
   MemoryUse memory() const override { return pool_.use(); }
+  std::int64_t full_speed_rows() const override { return 1; }
   std::int64_t memory_capacity() const override;
   void reset_memory_peaks() override { pool_.reset_peaks(); }
   double peak_flops_per_second(Dtype) override { return options_.flops_per_second; }

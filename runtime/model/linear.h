@@ -16,11 +16,16 @@ class Linear {
   std::int64_t outputs() const { return weight_.value.rows; }
 
   kernels::Tensor forward(kernels::Stream& stream, kernels::View x) const;
-  // Into memory of the caller's, (tokens, outputs).
-  void forward(kernels::Stream& stream, kernels::View x, kernels::View y) const;
-
   // Returns d_x. This is all that the layers below wait for.
   kernels::Tensor backward_input(kernels::Stream& stream, kernels::View d_y) const;
+
+  // Into memory of the caller's: y (tokens, outputs) and d_x (tokens, inputs), or rows of them.
+  void forward(kernels::Stream& stream, kernels::View x, kernels::View y) const;
+  void backward_input(kernels::Stream& stream, kernels::View d_y, kernels::View d_x) const;
+  kernels::Tensor room_for_y(kernels::Stream& stream, std::int64_t tokens,
+                             kernels::Dtype dtype) const;
+  kernels::Tensor room_for_d_x(kernels::Stream& stream, std::int64_t tokens,
+                               kernels::Dtype dtype) const;
 
   // Adds to the gradients of weight and bias. May run any time after backward_input.
   void backward_weight(kernels::Stream& stream, kernels::View x, kernels::View d_y) const;

@@ -24,7 +24,7 @@ class LinearPair {
 
   // Tokens on their way for the weight gradients.
   struct Inputs {
-    Pending<TensorParallel::Gathered> d_out, x;
+    Arriving d_out, x;
   };
 
   LinearPair(TensorParallel& ranks, Linear first, Linear second);
@@ -48,9 +48,9 @@ class LinearPair {
                            const Between& between) const;
 
  private:
-  // This rank's summand of d_x.
-  kernels::Tensor summand(kernels::Stream& stream, kernels::View d_out, Saved& saved,
-                          const Between& between) const;
+  // Saves d_first.
+  Gathered gradient_of_first(kernels::Stream& stream, Arriving d_out, Saved& saved,
+                             const Between& between) const;
 
   TensorParallel& ranks_;
   Linear first_, second_;

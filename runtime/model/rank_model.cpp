@@ -8,7 +8,8 @@ namespace trireme::runtime {
 RankModel::RankModel(kernels::Backend& backend, kernels::Stream& stream,
                      const ParameterBuffers& buffers, Options options)
     : options_(std::move(options)),
-      ranks_(options_.tensor ? TensorParallel(backend, *options_.tensor, options_.sequence_parallel)
+      ranks_(options_.tensor ? TensorParallel(backend, *options_.tensor, options_.sequence_parallel,
+                                              backend.full_speed_rows())
                              : TensorParallel(backend)) {
   if (options_.shape.family == models::Family::llama) {
     rope_.emplace(backend, stream, options_.shape, options_.sequence, buffers.options().dtype);

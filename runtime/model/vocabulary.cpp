@@ -69,13 +69,15 @@ Head::Head(const LayerContext& context)
 void Head::forward(Stream& stream, Tensor x, const Target& target, Saved& saved) const {
   saved.normalized = norm_.forward(stream, x, View(), saved.norm).out;
   saved.x = std::move(x);
-  saved.d_logits = project(stream, ranks_.gather(stream, saved.normalized).all);
+  saved.d_logits = project(stream, saved.normalized);
   cross_entropy(stream, logits_in(saved.d_logits), target, /*with_gradient=*/true);
 }
 
 Tensor Head::backward_input(Stream& stream, Saved& saved) const {
-  const Tensor d_normalized =
-      ranks_.sum(stream, projection_.backward_input(stream, logits_in(saved.d_logits)));
+  const View d_logits = logits_in(saved.d_logits);
+  const Tensor d_normalized = ranks_.sum_of(
+      stream, d_logits, [&](View in, View out) { projection_.backward_input(stream, in, out); },
+      projection_.room_for_d_x(stream, d_logits.rows, d_logits.dtype));
   Tensor d_x = norm_.backward(stream, saved.x, d_normalized, View(), saved.norm);
   saved.x.reset();
   saved.norm = {};
@@ -95,11 +97,14 @@ Tensor Head::backward(Stream& stream, Saved saved) const {
   return norm_.backward(stream, saved.x, d_normalized.finish(), View(), saved.norm);
 }
 
-Tensor Head::project(Stream& stream, View x) const {
-  const auto row = static_cast<std::int64_t>(kRowBytes / kernels::size_of(x.dtype));
+Tensor Head::project(Stream& stream, View normalized) const {
+  const auto row = static_cast<std::int64_t>(kRowBytes / kernels::size_of(normalized.dtype));
   const std::int64_t stride = (projection_.outputs() + row - 1) / row * row;
-  Tensor padded = backend_.allocate(stream, {x.rows, stride}, x.dtype, Category::activations);
-  projection_.forward(stream, x, logits_in(padded));
+  Tensor padded = backend_.allocate(stream, {ranks_.all_tokens(normalized.rows), stride},
+                                    normalized.dtype, Category::activations);
+  ranks_.begin_gather(stream, normalized)
+      .finish_into([&](View in, View out) { projection_.forward(stream, in, out); },
+                   logits_in(padded));
   return padded;
 }
 
@@ -114,7 +119,7 @@ Tensor Head::logits(Stream& stream, View x) const {
 void Head::evaluate(Stream& stream, Tensor x, const Target& target) const {
   Norm::Saved statistics;
   const Tensor normalized = norm_.forward(stream, x, View(), statistics).out;
-  const Tensor padded = project(stream, ranks_.gather(stream, normalized).all);
+  const Tensor padded = project(stream, normalized);
   cross_entropy(stream, logits_in(padded), target, /*with_gradient=*/false);
 }
 

@@ -60,8 +60,9 @@ class Head {
   void evaluate(kernels::Stream& stream, kernels::Tensor x, const Target& target) const;
 
  private:
-  // Logits in rows that begin where a device reads best; and these without what pads them.
-  kernels::Tensor project(kernels::Stream& stream, kernels::View x) const;
+  // Logits of this rank's tokens, and of all others, in rows that begin where a device reads best;
+  // and these without what pads them.
+  kernels::Tensor project(kernels::Stream& stream, kernels::View normalized) const;
   kernels::View logits_in(kernels::View padded) const;
   void cross_entropy(kernels::Stream& stream, kernels::View logits, const Target& target,
                      bool with_gradient) const;

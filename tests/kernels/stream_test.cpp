@@ -103,6 +103,22 @@ TEST(Memory, ReusesWhatWasGivenBackOnTheSameStream) {
   EXPECT_EQ(device.backend->memory().reserved, 2 * reserved);
 }
 
+TEST(Memory, ReusesWhatAStreamThatIsGoneLeftBehind) {
+  test::Device device;
+  const auto allocate = [&](Stream& stream) {
+    return device.backend->allocate(stream, {1000, 1000}, Dtype::f32, Category::activations);
+  };
+  for (int round = 0; round < 3; ++round) {
+    // Streams of their own addresses, so that none is taken for another.
+    const auto first = device.backend->make_stream(), second = device.backend->make_stream();
+    allocate(*first);
+  }
+  const auto reserved = device.backend->memory().reserved;
+  allocate(*device.stream);
+  EXPECT_EQ(device.backend->memory().reserved, reserved);
+  EXPECT_LT(reserved, 8'000'000) << "one block of 4 MB serves all rounds";
+}
+
 TEST(Memory, SurvivesWorkStillEnqueuedWhenATensorIsDropped) {
   test::Device device;
   const Tensor out = device.empty({1, 1000}, Dtype::f64);

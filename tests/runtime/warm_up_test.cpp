@@ -6,6 +6,7 @@
 #include <string>
 
 #include "tests/runtime/layout_run.h"
+#include "tests/support/forwarding_backend.h"
 #include "tests/support/forwarding_communicator.h"
 #include "tests/support/model.h"
 
@@ -32,51 +33,19 @@ class LateProducts {
   std::set<std::string> made_, late_;
 };
 
-class WatchedBackend final : public kernels::Backend {
+class WatchedBackend final : public test::ForwardingBackend {
  public:
   WatchedBackend(kernels::Backend& inner, LateProducts& products, bool first_use_waits)
-      : inner_(inner), products_(products), first_use_waits_(first_use_waits) {}
+      : ForwardingBackend(inner), products_(products), first_use_waits_(first_use_waits) {}
 
-  std::string description() const override { return inner_.description(); }
-  std::unique_ptr<kernels::Stream> make_stream() override { return inner_.make_stream(); }
-  kernels::Tensor allocate(kernels::Stream& stream, kernels::Shape shape, kernels::Dtype dtype,
-                           kernels::Category category) override {
-    return inner_.allocate(stream, shape, dtype, category);
-  }
-  void upload(kernels::Stream& stream, std::span<const std::byte> from, kernels::View to) override {
-    inner_.upload(stream, from, to);
-  }
-  void download(kernels::Stream& stream, kernels::View from, std::span<std::byte> to) override {
-    inner_.download(stream, from, to);
-  }
-  std::shared_ptr<std::byte[]> host_memory(std::size_t bytes) override {
-    return inner_.host_memory(bytes);
-  }
-  std::shared_ptr<kernels::Hold> hold(kernels::Stream& stream) override {
-    return inner_.hold(stream);
-  }
-  void* native_stream(kernels::Stream& stream) override { return inner_.native_stream(stream); }
   bool first_use_waits() const override { return first_use_waits_; }
-  kernels::MemoryUse memory() const override { return inner_.memory(); }
-  std::int64_t memory_capacity() const override { return inner_.memory_capacity(); }
-  void reset_memory_peaks() override { inner_.reset_memory_peaks(); }
-  double peak_flops_per_second(kernels::Dtype dtype) override {
-    return inner_.peak_flops_per_second(dtype);
-  }
 
  private:
   void enqueue(kernels::Stream& stream, const kernels::Operation& operation) override {
-    std::visit(
-        [&](const auto& op) {
-          if constexpr (std::is_same_v<std::decay_t<decltype(op)>, kernels::Matmul>) {
-            products_.make(op);
-          }
-          inner_.run(stream, op);
-        },
-        operation);
+    if (const auto* product = std::get_if<kernels::Matmul>(&operation)) products_.make(*product);
+    ForwardingBackend::enqueue(stream, operation);
   }
 
-  kernels::Backend& inner_;
   LateProducts& products_;
   bool first_use_waits_;
 };
