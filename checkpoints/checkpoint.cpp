@@ -54,18 +54,24 @@ void for_each_run(const Region& slice, const Region& block, std::int64_t begin, 
 }  // namespace
 
 Checkpoint::Checkpoint(fs::path folder) : folder_(std::move(folder)) {
-  if (!fs::is_directory(folder_)) {
+  std::error_code error;
+  const auto throw_if_unreadable = [&](const fs::path& path) {
+    if (!error || error == std::errc::no_such_file_or_directory) return;
+    throw CheckpointError(Fault::io, path.string() + ": cannot be read: " + error.message());
+  };
+  if (!fs::is_directory(folder_, error)) {
+    throw_if_unreadable(folder_);
     throw CheckpointError(Fault::missing, folder_.string() + ": there is no such folder");
   }
   const fs::path path = folder_ / kManifest;
-  if (!fs::exists(path)) {
+  if (!fs::exists(path, error)) {
+    throw_if_unreadable(path);
     throw CheckpointError(Fault::corrupt,
                           folder_.string() + ": has no manifest.json, so it is no checkpoint");
   }
   manifest_ = std::make_shared<const Manifest>(
       parse_manifest(read_file(path, kMostManifestBytes), path.string()));
   for (const StoredFile& file : manifest_->files) {
-    std::error_code error;
     const fs::path at = folder_ / file.name;
     const auto size = fs::file_size(at, error);
     if (error) {

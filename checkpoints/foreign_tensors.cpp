@@ -71,6 +71,21 @@ const char* torch_name(kernels::Dtype dtype) {
   }
 }
 
+void check_there_is_one(const Shape& shape) {
+  if (shape.family == Family::gpt2 &&
+      shape.head_dim * shape.num_attention_heads != shape.hidden_size) {
+    throw models::ModelError("transformers has no GPT-2 whose num_attention_heads = " +
+                             std::to_string(shape.num_attention_heads) +
+                             " times head_dim = " + std::to_string(shape.head_dim) +
+                             " is not hidden_size = " + std::to_string(shape.hidden_size));
+  }
+  if (shape.family == Family::llama && shape.qk_norm && shape.attention_bias) {
+    throw models::ModelError(
+        "transformers has no model with norms of heads (qk_norm) and biases of q, k and v alone "
+        "(attention_bias)");
+  }
+}
+
 Json gpt2_config(const Shape& shape) {
   return {{"architectures", {"GPT2LMHeadModel"}},
           {"model_type", "gpt2"},
@@ -140,6 +155,7 @@ std::vector<ForeignTensor> foreign_tensors(const Shape& shape) {
 }
 
 std::string foreign_config(const Shape& shape, kernels::Dtype dtype) {
+  check_there_is_one(shape);
   Json config = shape.family == Family::gpt2 ? gpt2_config(shape) : llama_config(shape);
   config["bos_token_id"] = nullptr;
   config["eos_token_id"] = nullptr;

@@ -29,7 +29,7 @@ struct ForeignTensor {
 // names, which are ours; GPT-2's as it was published.
 std::vector<ForeignTensor> foreign_tensors(const models::Shape& shape);
 
-// config.json of such a model.
+// config.json of such a model. Throws ModelError if transformers has none like it.
 std::string foreign_config(const models::Shape& shape, kernels::Dtype dtype);
 
 // Reads config.json and the safetensors files of a folder, single or sharded, and writes them as a
@@ -44,9 +44,10 @@ struct ExportOptions {
   std::uint64_t shard_bytes = std::uint64_t{5} << 30;  // a file is closed before it is larger
 };
 
-// Writes the weights of a checkpoint of a model of `shape` into `folder`, which must not exist, a
-// tensor at a time: config.json, and model.safetensors or its shards and their index.
+// Writes the weights of a checkpoint of a model of `shape` into a folder, which must not exist, a
+// tensor at a time: config.json, and model.safetensors or its shards and their index. Throws
+// CheckpointError, and ModelError if transformers has no such model.
 void export_hugging_face(Checkpoint& from, const models::Shape& shape, const Disk& disk,
-                         const std::filesystem::path& folder, const ExportOptions& options);
+                         const std::filesystem::path& output, const ExportOptions& options);
 
 }  // namespace trireme::checkpoints

@@ -71,10 +71,13 @@ std::vector<float> values_of(Checkpoint& from, const ForeignTensor& foreign) {
 }  // namespace
 
 void export_hugging_face(Checkpoint& from, const models::Shape& shape, const Disk& disk,
-                         const fs::path& folder, const ExportOptions& options) {
+                         const fs::path& output, const ExportOptions& options) {
+  // "exported/" has no name: what is beside it would be inside.
+  const fs::path folder = output.has_filename() ? output : output.parent_path();
   if (fs::exists(folder)) {
     throw CheckpointError(Fault::io, folder.string() + ": exists already; name another folder");
   }
+  const std::string config = foreign_config(shape, options.dtype);
   // Whole or not there.
   const fs::path attempt = folder.string() + ".tmp-write";
   disk.remove_all(attempt);
@@ -98,7 +101,7 @@ void export_hugging_face(Checkpoint& from, const models::Shape& shape, const Dis
     const nlohmann::ordered_json index{{"metadata", {{"total_size", total}}}, {"weight_map", map}};
     disk.write_file(attempt / "model.safetensors.index.json", index.dump(2) + "\n");
   }
-  disk.write_file(attempt / "config.json", foreign_config(shape, options.dtype));
+  disk.write_file(attempt / "config.json", config);
   disk.sync_folder(attempt);
   disk.rename(attempt, folder);
   disk.sync_folder(folder.has_parent_path() ? folder.parent_path() : fs::path("."));

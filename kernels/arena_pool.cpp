@@ -49,10 +49,10 @@ void ArenaPool::release(void* data, std::size_t bytes, Stream& stream, Category 
 void ArenaPool::forget(const Stream& stream) {
   const std::lock_guard lock(mutex_);
   if (home_ == &stream) home_ = nullptr;
-  for (auto& [offset, gap] : std::exchange(gaps_, {})) {
+  for (auto& [offset, gap] : gaps_) {
     if (gap.last == &stream) gap = {.size = gap.size, .last = nullptr, .done = nullptr};
-    add_gap(offset, std::move(gap));
   }
+  join_unused();
 }
 
 MemoryUse ArenaPool::use() const {
@@ -162,6 +162,22 @@ void ArenaPool::add_gap(std::size_t offset, Gap gap) {
     }
   }
   gaps_.emplace(offset, std::move(gap));
+}
+
+// Neighbors of which at most one was used: of two, nobody knows which their stream was done with
+// last.
+void ArenaPool::join_unused() {
+  for (auto at = gaps_.begin(); at != gaps_.end(); ++at) {
+    Gap& gap = at->second;
+    auto next = std::next(at);
+    while (next != gaps_.end() && at->first + gap.size == next->first &&
+           (!gap.last || !next->second.last)) {
+      const std::size_t size = gap.size + next->second.size;
+      if (!gap.last) gap = next->second;
+      gap.size = size;
+      next = gaps_.erase(next);
+    }
+  }
 }
 
 void ArenaPool::account(std::size_t bytes, Category category) {

@@ -60,6 +60,7 @@ class ArenaPool final : public Pool {
   std::byte* take_run(Gaps::iterator first, Gaps::iterator last, std::size_t size, Stream& stream);
   std::shared_ptr<const Event> mark(Stream& stream) const;
   void add_gap(std::size_t offset, Gap gap);
+  void join_unused();
   void account(std::size_t bytes, Category category);
 
   std::unique_ptr<MemoryRegion> region_;

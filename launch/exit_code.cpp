@@ -1,5 +1,7 @@
 #include "launch/exit_code.h"
 
+#include <filesystem>
+
 #include "checkpoints/error.h"
 #include "data/error.h"
 #include "kernels/check.h"
@@ -50,6 +52,8 @@ Failure failure_of(const std::exception_ptr& exception) {
     return {code_of(error.fault), error.what()};
   } catch (const runtime::CommunicationError& error) {
     return {ExitCode::communication, error.what()};
+  } catch (const std::filesystem::filesystem_error& error) {
+    return {ExitCode::io, error.what()};
   } catch (const kernels::DeviceError& error) {
     return {ExitCode::internal, error.what()};
   } catch (const std::exception& error) {

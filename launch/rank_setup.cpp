@@ -142,7 +142,7 @@ void end_job(Job& job, const std::string& phase, const std::exception_ptr& excep
   std::fprintf(stderr, "error: rank %d (%s) while %s: %s\n", job.rank(), host_name().c_str(),
                phase.c_str(), failure.message.c_str());
   job.abort(static_cast<int>(failure.code));
-  std::abort();
+  std::abort();  // g++ does not see that a virtual function never returns
 }
 
 }  // namespace trireme::launch

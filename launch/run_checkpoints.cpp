@@ -7,7 +7,6 @@
 #include <sstream>
 
 #include "checkpoints/error.h"
-#include "data/error.h"
 #include "kernels/log.h"
 #include "launch/console.h"
 #include "launch/failpoint.h"
@@ -128,29 +127,27 @@ std::optional<std::string> RunCheckpoints::try_candidate(const fs::path& path,
                                                          runtime::Trainer& trainer,
                                                          TrainingData& data) {
   std::string failure;
-  std::exception_ptr user_error;
+  Reset reset = reset_;
+  checkpoints::RunState saved;
   try {
     Checkpoint checkpoint(path);
     const checkpoints::Manifest& manifest = checkpoint.manifest();
-    Reset reset = reset_;
     reset.optimizer = reset.optimizer || !has_optimizer(manifest);
     trainer.state().load(checkpoint, !reset.optimizer);
     check_rests(checkpoint, job_);
-    reset_ = reset;
-    resumed_ = manifest.state;
-    // A checkpoint that was imported has no samples behind it.
-    if (!reset_.data && !manifest.state.datasets.empty()) data_notes_ = data.go_on(manifest.state);
+    saved = manifest.state;
   } catch (const CheckpointError& error) {
     failure = error.what();
-  } catch (const data::DataError&) {
-    user_error = std::current_exception();
   }
-  all_or_none(job_, [&] {
-    if (user_error) std::rethrow_exception(user_error);
-  });
   for (const std::string& each : job_.gather(failure)) {
     if (!each.empty()) return each;
   }
+  reset_ = reset;
+  resumed_ = std::move(saved);
+  all_or_none(job_, [&] {
+    // A checkpoint that was imported has no samples behind it.
+    if (!reset_.data && !resumed_->datasets.empty()) data_notes_ = data.go_on(*resumed_);
+  });
   return std::nullopt;
 }
 

@@ -14,7 +14,7 @@ set(launch_may_include launch bench runtime checkpoints optim data models schedu
 # door(<header regex> <file regex>): only these files may include it.
 set(doors
   "mpi\\.h" "^(runtime/comm/mpi_communicator|launch/mpi_job)\\.cpp$"
-  "spdlog/.*" "^(kernels/log\\.h|launch/commands/train\\.cpp|launch/version\\.cpp\\.in)$"
+  "spdlog/.*" "^(kernels/log\\.h|launch/commands/train\\.cpp)$"
   "hdf5\\.h" "^checkpoints/hdf5_(memory\\.h|memory\\.cpp|image\\.cpp)$"
   "xxhash\\.h" "^checkpoints/digest\\.cpp$"
   "oneapi/.*" "^kernels/cpu/matmul\\.cpp$"
@@ -23,7 +23,7 @@ set(doors
   "cuda.*|cublas.*|cudnn.*|nccl\\.h" "^(kernels/cuda/.*|runtime/comm/nccl/.*)$")
 
 foreach(folder kernels schedules models data optim checkpoints runtime bench launch)
-  file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/${folder}/*.h ${ROOT}/${folder}/*.cpp ${ROOT}/${folder}/*.cu)
+  file(GLOB_RECURSE files RELATIVE ${ROOT} ${ROOT}/${folder}/*.h ${ROOT}/${folder}/*.cpp ${ROOT}/${folder}/*.cu ${ROOT}/${folder}/*.cuh)
   foreach(file ${files})
     file(STRINGS ${ROOT}/${file} includes REGEX "^#include")
     foreach(include ${includes})

@@ -20,7 +20,12 @@ constexpr Entry kPublished[] = {
 
 double published_tensor_flops(std::string_view name) {
   for (const Entry& entry : kPublished) {
-    if (name.find(entry.part) != std::string_view::npos) return entry.flops;
+    const std::size_t at = name.find(entry.part);
+    if (at == std::string_view::npos) continue;
+    // "A40" is not in "RTX A4000".
+    const std::size_t end = at + entry.part.size();
+    const bool is_digit = end < name.size() && name[end] >= '0' && name[end] <= '9';
+    if (!is_digit) return entry.flops;
   }
   return 0;
 }

@@ -55,7 +55,13 @@ ExitCode measured_after(Job& job, const std::function<void()>& setup,
   } catch (const AgreedEnd& end) {
     return end.code;
   }
-  return measure();
+  try {
+    return measure();
+  } catch (const AgreedEnd&) {
+    throw;
+  } catch (...) {
+    end_job(job, "measuring", std::current_exception());
+  }
 }
 
 kernels::Dtype dtype_of(const BenchDevice& device, const RankSetup& setup) {

@@ -20,6 +20,7 @@
 #include "launch/console.h"
 #include "launch/deadline.h"
 #include "launch/device_agreement.h"
+#include "launch/input_agreement.h"
 #include "launch/interrupt.h"
 #include "launch/node.h"
 #include "launch/run_checkpoints.h"
@@ -27,6 +28,7 @@
 #include "launch/run_header.h"
 #include "launch/run_trace.h"
 #include "models/work.h"
+#include "schedules/text.h"
 
 namespace trireme::launch {
 namespace {
@@ -54,34 +56,39 @@ class Run {
     all_or_none(job_, [this] { read_config(setup_, job_, arguments_.config, arguments_.dry_run); });
     if (arguments_.dry_run) return print_plan();
     deadline_ = Deadline(loaded().config.train.max_seconds);
+    agree_on_device(setup_, job_);
+    agree_on(job_, "config", text_of_config(loaded()));
     all_or_none(job_, [this] { setup_.data = open_training_data(loaded().config); });
+    agree_on(job_, "training data", text_of_data(setup_.data));
     all_or_none(job_, [this] { plan_checkpoints(); });
     all_or_none(job_, [this] {
       if (job_.rank() == 0) open_folder();
     });
-    agree_on_device(setup_, job_);
     make_device(setup_, job_);
     const auto world = make_world(setup_, job_);
-    phase_ = "measuring costs of passes";
-    measure_pipeline(setup_, *world);
-    make_scale();
-    begin_trace();
-    phase_ = "building the model";
-    runtime::Trainer trainer(
-        *setup_.backend, trace_ ? trace_->watch(*world) : *world, *setup_.data.train,
-        setup_.data.validation ? &*setup_.data.validation : nullptr, options());
-    say_header();
+    std::optional<runtime::Trainer> trainer;
+    std::optional<RunCheckpoints::Writing> writing;
     try {
+      phase_ = "measuring costs of passes";
+      measure_pipeline(setup_, *world);
+      agree_on(job_, "schedule", schedules::schedule_text(options().schedule));
+      make_scale();
+      begin_trace();
+      phase_ = "building the model";
+      trainer.emplace(*setup_.backend, trace_ ? trace_->watch(*world) : *world, *setup_.data.train,
+                      setup_.data.validation ? &*setup_.data.validation : nullptr, options());
+      say_header();
       phase_ = "loading a checkpoint";
-      checkpoints_.resume(trainer, setup_.data);
+      checkpoints_.resume(*trainer, setup_.data);
       if (folder_ && checkpoints_.resumes())
         folder_->keep_metrics_until(checkpoints_.kept_metrics());
-      const RunCheckpoints::Writing writing(checkpoints_, loaded(), *setup_.backend, trainer);
-      return train(trainer);
+      writing.emplace(checkpoints_, loaded(), *setup_.backend, *trainer);
+      return train(*trainer);
     } catch (const AgreedEnd&) {
       throw;
     } catch (...) {
-      // Now, while everything still stands: a stream that waits for a peer cannot be torn down.
+      // Now, while everything still stands: what waits for a peer, a stream or a save, cannot be
+      // torn down.
       end_job(job_, phase_, std::current_exception());
     }
   }

@@ -11,7 +11,9 @@
 #include "launch/commands/commands.h"
 #include "launch/commands/config_arguments.h"
 #include "launch/device_agreement.h"
+#include "launch/input_agreement.h"
 #include "launch/run_header.h"
+#include "schedules/text.h"
 
 namespace trireme::launch {
 namespace {
@@ -71,12 +73,15 @@ ExitCode run_verify(const VerifyArguments& arguments) {
   std::string phase = "reading the config";
   try {
     all_or_none(*job, [&] { read_config(setup, *job, arguments.config, /*dry_run=*/false); });
-    all_or_none(*job, [&] { setup.data = open_training_data(setup.loaded.config); });
     agree_on_device(setup, *job);
+    agree_on(*job, "config", text_of_config(setup.loaded));
+    all_or_none(*job, [&] { setup.data = open_training_data(setup.loaded.config); });
+    agree_on(*job, "training data", text_of_data(setup.data));
     make_device(setup, *job);
     phase = "verifying";
     const auto world = make_world(setup, *job);
     measure_pipeline(setup, *world);
+    agree_on(*job, "schedule", schedules::schedule_text(setup.options.schedule));
     const Verification found =
         runtime::verify(*setup.backend, *world, *setup.data.train, setup.options);
     if (job->rank() == 0 && arguments.json) print_json(found);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <span>
+#include <thread>
 
 #include "kernels/check.h"
 
@@ -15,6 +16,9 @@ using kernels::View;
 
 // Owned parts start on cache lines, whatever the dtype.
 constexpr std::int64_t kPartAlignment = 32;
+
+// About a hundredth of a second of logarithms and cosines.
+constexpr std::size_t kInitialValuesPerThread = 500'000;
 
 }  // namespace
 
@@ -80,12 +84,28 @@ const std::vector<int>& ParameterBuffers::buckets_of_unit(int unit) const {
 
 std::vector<float> ParameterBuffers::initial_values(int bucket, std::uint64_t seed) const {
   std::vector<float> values(static_cast<std::size_t>(this->values(bucket).columns), 0.0f);
-  for (const Slot& slot : slots_) {
-    if (slot.bucket != bucket) continue;
-    models::initial_values(slot.parameter(), slot.shard.slice, seed,
-                           std::span(values).subspan(static_cast<std::size_t>(slot.first),
-                                                     static_cast<std::size_t>(slot.size())));
-  }
+  const auto threads = static_cast<std::int64_t>(
+      std::clamp<std::size_t>(values.size() / kInitialValuesPerThread, 1,
+                              std::max(1u, std::thread::hardware_concurrency())));
+  // Every thread makes some rows of every parameter.
+  const auto make_part = [&](std::int64_t part) {
+    for (const Slot& slot : slots_) {
+      if (slot.bucket != bucket) continue;
+      const models::Slice& whole = slot.shard.slice;
+      models::Slice rows = whole;
+      rows.first_row += whole.rows * part / threads;
+      rows.rows = whole.rows * (part + 1) / threads - whole.rows * part / threads;
+      const std::int64_t first = slot.first + (rows.first_row - whole.first_row) * whole.columns;
+      models::initial_values(
+          slot.parameter(), rows, seed,
+          std::span(values).subspan(static_cast<std::size_t>(first),
+                                    static_cast<std::size_t>(rows.rows * rows.columns)));
+    }
+  };
+  std::vector<std::jthread> others;
+  for (std::int64_t part = 1; part < threads; ++part) others.emplace_back(make_part, part);
+  make_part(0);
+  others.clear();
   return values;
 }
 

@@ -49,7 +49,11 @@ Executor::Executor(kernels::Backend& backend, kernels::Stream& compute, schedule
 }
 
 Executor::~Executor() {
-  for (const Outgoing& one : outgoing_) one.gone->wait();
+  try {
+    for (const Outgoing& one : outgoing_) one.gone->wait();
+  } catch (const kernels::DeviceError&) {
+    // The device is lost, and nothing runs on it any more.
+  }
 }
 
 bool Executor::is_mine(const Transfer& transfer) const {

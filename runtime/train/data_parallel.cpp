@@ -136,8 +136,7 @@ void DataParallel::initialize(std::uint64_t seed) {
 
 void DataParallel::before_unit(int unit) {
   for (const int b : buffers_.buckets_of_unit(unit)) {
-    Bucket& bucket = buckets_[static_cast<std::size_t>(b)];
-    if (bucket.gathered) compute_.wait_for(std::exchange(bucket.gathered, nullptr));
+    wait_for_values(buckets_[static_cast<std::size_t>(b)]);
   }
 }
 
@@ -275,6 +274,7 @@ double DataParallel::bubble_on_host() const {
 void DataParallel::update(double learning_rate, double gradient_scale, std::int64_t step) {
   recorded(options_.spans, compute_, "compute", {.name = "update", .kind = "optimizer"}, [&] {
     for (Bucket& bucket : buckets_) {
+      wait_for_values(bucket);  // after a roll-back they are still on their way
       bucket.optimizer->update(compute_, bucket.owned_gradients, learning_rate, gradient_scale,
                                step);
       gather(bucket);
@@ -288,7 +288,7 @@ void DataParallel::keep() {
 
 void DataParallel::roll_back() {
   for (Bucket& bucket : buckets_) {
-    if (bucket.gathered) compute_.wait_for(std::exchange(bucket.gathered, nullptr));
+    wait_for_values(bucket);
     bucket.optimizer->restore(compute_);
     gather(bucket);
   }
@@ -337,6 +337,10 @@ void DataParallel::gather(Bucket& bucket) {
   communication_->wait_for(compute_);
   groups_.data->all_gather(*communication_, bucket.owned_values, bucket.values);
   bucket.gathered = communication_->record();
+}
+
+void DataParallel::wait_for_values(Bucket& bucket) {
+  if (bucket.gathered) compute_.wait_for(std::exchange(bucket.gathered, nullptr));
 }
 
 void DataParallel::gather_gradients() {

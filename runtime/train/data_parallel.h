@@ -142,6 +142,8 @@ class DataParallel {
   void sum(const SharedGradients& shared, Communicator& group);
   void reduce(Bucket& bucket);
   void gather(Bucket& bucket);
+  // What is enqueued on the compute stream from now on finds the values gathered.
+  void wait_for_values(Bucket& bucket);
   void sum_totals(Communicator& group, kernels::View totals);
   double number_on_host(int i) const;
   Totals totals_on_host() const;

@@ -53,7 +53,7 @@ Saver::~Saver() {
 
 void Saver::save(checkpoints::RunState run) {
   const auto start = Clock::now();
-  Task task{.run = std::move(run), .buffer = 0, .stall_seconds = 0, .start = start};
+  Task task{.run = std::move(run), .buffer = 0, .no_copy = {}, .stall_seconds = 0, .start = start};
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return failure_ || !taken_[0] || !taken_[1]; });
@@ -64,8 +64,7 @@ void Saver::save(checkpoints::RunState run) {
     task.buffer = taken_[0] ? 1 : 0;
     taken_[task.buffer] = true;
   }
-  state_.copy(buffer(task.buffer));
-  compute_.synchronize();
+  task.no_copy = copy_to(task.buffer);
   task.stall_seconds = seconds_since(start);
   {
     const std::lock_guard lock(mutex_);
@@ -85,6 +84,19 @@ std::span<std::byte> Saver::buffer(std::size_t number) {
   auto& memory = buffers_[number];
   if (!memory) memory = backend_.host_memory(state_.bytes());
   return {memory.get(), state_.bytes()};
+}
+
+std::string Saver::copy_to(std::size_t number) {
+  std::span<std::byte> memory;
+  try {
+    memory = buffer(number);
+  } catch (const std::exception& error) {
+    return "no memory for a copy of the state to save, " + std::to_string(state_.bytes()) +
+           " bytes: " + error.what();
+  }
+  state_.copy(memory);
+  compute_.synchronize();
+  return "";
 }
 
 // The system gives memory when it is first touched, a page at a time: not while training waits.
@@ -164,6 +176,16 @@ void Saver::agree(const std::function<std::string()>& part, std::vector<std::str
   }
 }
 
+// The new checkpoint is good whether or not an old one can be removed: someone may be reading it.
+std::vector<std::int64_t> Saver::prune() const {
+  try {
+    return store_.prune(options_.keep, options_.keep_every);
+  } catch (const std::exception& error) {
+    kernels::log().warn("older checkpoints stay: {}", error.what());
+    return {};
+  }
+}
+
 void Saver::write(const Task& task) {
   const bool leads = peers_.group->rank() == 0;
   const std::int64_t step = task.run.progress.step;
@@ -172,6 +194,7 @@ void Saver::write(const Task& task) {
   std::vector<std::string> reports;
   agree(
       [&] {
+        if (!task.no_copy.empty()) throw CheckpointError(Fault::io, task.no_copy);
         const auto slices = state_.slices(buffer(task.buffer));
         if (slices.empty()) return std::string();
         return checkpoints::report_text(
@@ -199,12 +222,13 @@ void Saver::write(const Task& task) {
         store_.commit(attempt, manifest);
         saved.bytes = manifest.bytes();
         saved.seconds = seconds_since(task.start);
-        saved.removed = store_.prune(options_.keep, options_.keep_every);
         return std::string();
       },
       nullptr);
   last_seconds_ = seconds_since(task.start);
-  if (leads && observer_.saved) observer_.saved(saved);
+  if (!leads) return;
+  saved.removed = prune();
+  if (observer_.saved) observer_.saved(saved);
 }
 
 }  // namespace trireme::runtime

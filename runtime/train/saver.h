@@ -80,6 +80,7 @@ class Saver {
   struct Task {
     checkpoints::RunState run;
     std::size_t buffer = 0;
+    std::string no_copy;  // why this rank has none; nothing if it has
     double stall_seconds = 0;
     std::chrono::steady_clock::time_point start;
   };
@@ -87,10 +88,14 @@ class Saver {
   void work();
   void prepare();
   std::span<std::byte> buffer(std::size_t number);
+  // Returns why there is no copy of the state in it, nothing if there is.
+  std::string copy_to(std::size_t number);
   void write(const Task& task);
   // Runs `part` and tells every rank how it went: throws on all of them what failed on any.
   void agree(const std::function<std::string()>& part, std::vector<std::string>* results);
   std::string shard_name() const;
+  // On rank 0. Returns the steps of what was removed.
+  std::vector<std::int64_t> prune() const;
 
   kernels::Backend& backend_;
   kernels::Stream& compute_;

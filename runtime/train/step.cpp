@@ -153,8 +153,8 @@ double TrainingStep::evaluate(const Batches& batches, std::int64_t first_sample)
   const LoadedBatches loaded(parts_.backend, parts_.compute, host_,
                              read_all(parts_.model, batches, first_sample), 1);
   EvaluationPasses passes(parts_.compute, parts_.model, parts_.data_parallel, loaded);
-  parts_.evaluation.run(passes);
-  parts_.evaluation.check_messages();
+  parts_.evaluation->run(passes);
+  parts_.evaluation->check_messages();
   sum_losses(loaded);
   return parts_.data_parallel.reduce_loss(loss_) / target_count(batches);
 }

@@ -46,7 +46,7 @@ class TrainingStep {
     const RankModel& model;
     DataParallel& data_parallel;
     Executor& training;    // of a program with as many micro-batches as a step has
-    Executor& evaluation;  // of the same, with forward passes only
+    Executor* evaluation;  // of the same, with forward passes only; nothing: there is none
   };
 
   TrainingStep(Parts parts, TrainingStepOptions options);

@@ -18,6 +18,14 @@ double thread_seconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
+// By lower() no program can hang; a proof of this one costs milliseconds.
+schedules::Program proven(const schedules::Schedule& schedule) {
+  schedules::Program program = schedules::lower(schedule);
+  const std::string cycle = schedules::deadlock_of(program);
+  kernels::expects(cycle.empty(), "a program that cannot hang: " + cycle);
+  return program;
+}
+
 }  // namespace
 
 Trainer::Trainer(kernels::Backend& backend, Communicator& world, const data::Sampler& train,
@@ -27,6 +35,7 @@ Trainer::Trainer(kernels::Backend& backend, Communicator& world, const data::Sam
       mesh_(world, options_.mesh),
       compute_(backend.make_stream()),
       train_(train, split()) {
+  if (validation) validation_.emplace(*validation, split());
   if (options_.spans) options_.spans->name_lane(*compute_, "compute");
   build(own_stages());
   if (backend.first_use_waits()) {
@@ -34,7 +43,6 @@ Trainer::Trainer(kernels::Backend& backend, Communicator& world, const data::Sam
             options_.deterministic ? Ways::the_first : Ways::the_fastest);
     backend.reset_memory_peaks();  // of training, not of what trying ways took
   }
-  if (validation) validation_.emplace(*validation, split());
 }
 
 std::map<int, models::LayerRange> Trainer::own_stages() const {
@@ -81,18 +89,20 @@ void Trainer::build(std::map<int, models::LayerRange> stages) {
   state_ = std::make_unique<RankState>(backend_, *compute_, *buffers_, *data_parallel_);
   const PassShape passes = pass_shape();
   const Executor::MessageFormat message{.shape = passes.activation, .dtype = passes.dtype};
-  training_ = std::make_unique<Executor>(backend_, *compute_, schedules::lower(options_.schedule),
-                                         pipeline, message, options_.spans);
-  evaluation_ = std::make_unique<Executor>(
-      backend_, *compute_, schedules::lower(schedules::forward_only(options_.schedule)), pipeline,
-      message);
+  training_ = std::make_unique<Executor>(backend_, *compute_, proven(options_.schedule), pipeline,
+                                         message, options_.spans);
+  if (validation_) {
+    evaluation_ = std::make_unique<Executor>(
+        backend_, *compute_, schedules::lower(schedules::forward_only(options_.schedule)), pipeline,
+        message);
+  }
   step_ = std::make_unique<TrainingStep>(
       TrainingStep::Parts{.backend = backend_,
                           .compute = *compute_,
                           .model = *model_,
                           .data_parallel = *data_parallel_,
                           .training = *training_,
-                          .evaluation = *evaluation_},
+                          .evaluation = evaluation_.get()},
       TrainingStepOptions{.clip_norm = options_.clip_norm,
                           .loss_scale = options_.loss_scale,
                           .post_validation = options_.post_validation});

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
@@ -191,6 +192,21 @@ TEST_F(ArenaPoolTest, ForgetsAStreamThatGoes) {
   pool.forget(stream);
   EXPECT_EQ(offset(take(64, other)), 0u);
   EXPECT_TRUE(other.waits.empty());
+}
+
+// Who takes what one stream gave back at two times has to wait for the later one.
+TEST_F(ArenaPoolTest, KeepsWhatGapsAroundAForgottenStreamWaitFor) {
+  Queue passing;
+  take(1, stream);  // marks nothing, so it is not the one that gives back
+  void *a = take(21, stream), *b = take(21, stream), *c = take(21, stream);
+  give(c, 21, other);
+  other.work();
+  give(b, 21, passing);
+  give(a, 21, other);
+  pool.forget(passing);
+  EXPECT_EQ(offset(take(63, stream)), 1u);
+  const Queue::Wait later{&other, 1};
+  EXPECT_NE(std::ranges::find(stream.waits, later), stream.waits.end());
 }
 
 TEST_F(ArenaPoolTest, TakesMemoryBackFromADeviceThatIsLost) {

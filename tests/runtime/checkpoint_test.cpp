@@ -6,6 +6,7 @@
 
 #include "checkpoints/error.h"
 #include "tests/runtime/checkpoint_pairs.h"
+#include "tests/support/forwarding_backend.h"
 
 namespace trireme::runtime {
 namespace {
@@ -110,6 +111,58 @@ TEST_F(CheckpointTest, KeepsTheNewestAndEveryKth) {
                                              "step-00000020", "step-00000021"}));
   const checkpoints::Disk disk;
   EXPECT_EQ(checkpoints::Store(folder, disk).latest(), "step-00000021");
+}
+
+// Someone may be reading them: the new one is good all the same.
+TEST_F(CheckpointTest, OldOnesThatCannotBeRemovedStay) {
+  TrainerOptions options = options_of(CheckpointPairs::task(), {.data = 2});
+  options.checkpoint_interval = 2;
+  options.steps = 6;
+  std::atomic<int> refusals = 0;
+  const auto hook = [&](std::string_view, const fs::path& path) {
+    if (!path.filename().string().starts_with(".trash-step-00000002")) return;
+    ++refusals;
+    throw checkpoints::CheckpointError(checkpoints::Fault::io, path.string() + ": is busy");
+  };
+  const auto result = train_and_save(
+      corpus, {.options = options, .folder = folder, .saver = {.keep = 1}, .hook = hook});
+  EXPECT_EQ(result.failure, "");
+  EXPECT_GT(refusals, 0);
+  for (const char* step : {"step-00000002", "step-00000006"}) {
+    EXPECT_NO_THROW(checkpoints::Checkpoint(folder / step)) << step;
+  }
+}
+
+// The memory for a copy of the state is asked for when it is first needed.
+class ShortOfMemory final : public test::ForwardingBackend {
+ public:
+  ShortOfMemory(kernels::Backend& inner, bool is_short)
+      : ForwardingBackend(inner), is_short_(is_short) {}
+
+  std::shared_ptr<std::byte[]> host_memory(std::size_t bytes) override {
+    if (is_short_ && bytes > kMuch) throw kernels::DeviceError("there is no more");
+    return ForwardingBackend::host_memory(bytes);
+  }
+
+ private:
+  static constexpr std::size_t kMuch = 10'000;
+  bool is_short_;
+};
+
+TEST_F(CheckpointTest, ARankWithoutMemoryForACopyEndsAllWithTheCause) {
+  SavedRun run{.options = options_of(CheckpointPairs::task(), {.data = 2}), .folder = folder};
+  run.options.checkpoint_interval = 2;
+  run.options.eval_interval = 0;
+  const data::Sampler sampler = corpus.sampler(run.options.sequence_length, 3);
+  SavedRunResult result;
+  test::on_ranks(2, [&](Communicator& world) {
+    test::Device device;
+    ShortOfMemory backend(*device.backend, world.rank() == 1);
+    run_rank(run, backend, world, sampler, result);
+  });
+  EXPECT_NE(result.failure.find("rank 1: no memory for a copy of the state"), std::string::npos)
+      << result.failure;
+  EXPECT_FALSE(fs::exists(folder / "step-00000002"));
 }
 
 TEST_F(CheckpointTest, MomentsStartAnewWithoutTheOptimizer) {

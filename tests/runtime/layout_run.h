@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -103,14 +104,23 @@ inline void add_slice(RunResult& result, const models::Shard& shard,
   }
 }
 
-inline RunResult run_with(const test::Corpus& corpus, const TrainerOptions& options) {
+// What a rank trains with: a group of all, made of one that only this rank holds.
+using WrapWorld =
+    std::function<std::unique_ptr<Communicator>(std::unique_ptr<Communicator>, kernels::Backend&)>;
+
+inline RunResult run_with(
+    const test::Corpus& corpus, const TrainerOptions& options,
+    const WrapWorld& wrap = [](std::unique_ptr<Communicator> world, kernels::Backend&) {
+      return world;
+    }) {
   RunResult result;
   std::mutex mutex;
   const std::atomic<bool> stop = false;
   const data::Sampler sampler = corpus.sampler(options.sequence_length, 3);
   test::on_ranks(options.mesh.world(), [&](Communicator& world) {
     test::Device device;
-    Trainer trainer(*device.backend, world, sampler, &sampler, options);
+    const auto wrapped = wrap(world.split(0, world.name()), *device.backend);
+    Trainer trainer(*device.backend, *wrapped, sampler, &sampler, options);
     trainer.run({.step =
                      [&](const StepRecord& record) {
                        if (world.rank() != 0) return;

@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "runtime/comm/staged_communicator.h"
 #include "tests/runtime/layout_run.h"
 #include "tests/support/forwarding_communicator.h"
 #include "tests/support/model.h"
@@ -84,6 +85,18 @@ TEST_F(PostValidationTest, TakesBackUpdatesThatHadToBeClipped) {
     options.clip_norm = middle_norm(options);
     EXPECT_GT(expect_same_bits(options).taken_back, 0);
   }
+}
+
+// Through host memory, what a rank gathers comes back late, its own part too.
+TEST_F(PostValidationTest, TakesBackUpdatesThatAreGatheredThroughHostMemory) {
+  TrainerOptions options = options_for({.pipeline = 2, .data = 2, .kind = "zb-v"});
+  options.clip_norm = middle_norm(options);
+  const RunResult expected = run_with(corpus, options);
+  options.post_validation = true;
+  const RunResult found = run_with(corpus, options, make_staged);
+  EXPECT_GT(found.taken_back, 0);
+  EXPECT_EQ(found.losses, expected.losses);
+  EXPECT_EQ(found.weights, expected.weights);
 }
 
 TEST_F(PostValidationTest, WithATableOnBothEnds) {

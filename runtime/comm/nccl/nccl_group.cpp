@@ -2,6 +2,7 @@
 
 #include <cuda_runtime.h>
 
+#include <exception>
 #include <future>
 #include <thread>
 #include <utility>
@@ -99,7 +100,9 @@ NcclGroup::NcclGroup(const ncclUniqueId& id, Place place) : place_(std::move(pla
 NcclGroup::~NcclGroup() {
   const std::lock_guard lock(mutex_);
   if (!communicator_) return;
-  if (failure() || ncclCommFinalize(communicator_) != ncclSuccess) {
+  // After a failure here, the others do not come to end it in good order.
+  const bool fails = failure() || std::uncaught_exceptions() > 0;
+  if (fails || ncclCommFinalize(communicator_) != ncclSuccess) {
     ncclCommAbort(communicator_);
   } else {
     ncclCommDestroy(communicator_);
