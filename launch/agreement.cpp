@@ -15,7 +15,7 @@ std::string named(const std::vector<int>& ranks, const std::string& host) {
   return "on rank " + text + " (" + host + "): ";
 }
 
-void print_failures(const std::vector<std::string>& messages,
+void print_failures(Job& job, const std::vector<std::string>& messages,
                     const std::vector<std::string>& hosts) {
   std::map<std::string, std::vector<int>> ranks_of;
   for (std::size_t r = 0; r < messages.size(); ++r) {
@@ -25,6 +25,7 @@ void print_failures(const std::vector<std::string>& messages,
     const auto& host = hosts[static_cast<std::size_t>(ranks.front())];
     const std::string where = ranks.size() == messages.size() ? "" : named(ranks, host);
     std::fprintf(stderr, "error: %s%s\n", where.c_str(), message.c_str());
+    job.log(where + message);
   }
 }
 
@@ -46,7 +47,7 @@ void all_or_none(Job& job, const std::function<void()>& work) {
   if (worst == 0) return;
   const auto messages = job.gather(failure.message);
   const auto hosts = job.gather(host_name());
-  if (job.rank() == 0) print_failures(messages, hosts);
+  if (job.rank() == 0) print_failures(job, messages, hosts);
   throw AgreedEnd{static_cast<ExitCode>(worst)};
 }
 

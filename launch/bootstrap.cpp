@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include "launch/config.h"
 #include "launch/mpi_job.h"
@@ -23,7 +25,14 @@ class LonelyJob final : public Job {
     return std::move(runtime::make_local_world(1, options).front());
   }
   std::string description() const override { return "one process, no launcher"; }
-  [[noreturn]] void abort(int code) override { std::_Exit(code); }
+  void set_patience(std::chrono::milliseconds) override {}
+  void set_phase(const std::string&) override {}
+  [[noreturn]] void fail(int code, const std::string& text) override {
+    const std::string whole = "rank 0 (" + host_name() + ") " + text;
+    std::fprintf(stderr, "error: %s\n", whole.c_str());
+    log(whole);
+    std::_Exit(code);
+  }
 };
 
 bool is_set(const char* variable) {
@@ -32,6 +41,16 @@ bool is_set(const char* variable) {
 }
 
 }  // namespace
+
+void Job::set_log(std::function<void(const std::string&)> log) {
+  const std::lock_guard lock(log_mutex_);
+  log_ = std::move(log);
+}
+
+void Job::log(const std::string& text) {
+  const std::lock_guard lock(log_mutex_);
+  if (log_) log_(text);
+}
 
 std::unique_ptr<Job> start_job() {
   const bool launched = is_set("OMPI_COMM_WORLD_SIZE") || is_set("PMIX_RANK") || is_set("PMI_RANK");

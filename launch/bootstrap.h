@@ -1,6 +1,9 @@
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -32,8 +35,24 @@ class Job {
   // How the ranks were started, and with what: "mpirun, Open MPI 4.1.4".
   virtual std::string description() const = 0;
 
-  // Ends every rank, now, with this exit code.
-  [[noreturn]] virtual void abort(int code) = 0;
+  // How long a gather waits for other ranks before it throws CommunicationError.
+  virtual void set_patience(std::chrono::milliseconds patience) = 0;
+
+  // What this rank is doing, for when another one asks: "training step 7".
+  virtual void set_phase(const std::string& phase) = 0;
+
+  // On rank 0: where else the error goes that ends the job.
+  void set_log(std::function<void(const std::string&)> log);
+  // From any thread.
+  void log(const std::string& text);
+
+  // Ends every rank, now, with this exit code. One of them says what failed, and if what failed was
+  // waiting for others, which of them do not answer. `text` goes on after "rank 3 (node7) ".
+  [[noreturn]] virtual void fail(int code, const std::string& text) = 0;
+
+ private:
+  std::mutex log_mutex_;
+  std::function<void(const std::string&)> log_;
 };
 
 // The job of mpirun or srun that started this process, or a job of one rank. Throws UsageError if

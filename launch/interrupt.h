@@ -11,7 +11,7 @@ struct StopRequest {
 };
 
 // Set from now on by SIGTERM, SIGUSR1 (what job schedulers send ahead of the end) and SIGINT. A
-// second SIGTERM or SIGINT kills as usual.
+// SIGTERM or SIGINT two seconds later, or more, kills as usual.
 StopRequest& watch_for_stop();
 
 }  // namespace trireme::launch

@@ -108,9 +108,8 @@ void make_device(RankSetup& setup, const Job& job) {
 
 std::unique_ptr<runtime::Communicator> make_world(RankSetup& setup, Job& job) {
   const Config& config = setup.loaded.config;
-  const std::chrono::duration<double> seconds(config.watchdog.timeout_seconds.value_or(600));
   const runtime::CommunicatorOptions options{
-      .timeout = std::chrono::ceil<std::chrono::milliseconds>(seconds),
+      .timeout = watchdog_timeout(config),
       .spin = job.local_size() * setup.threads < usable_cores(),
       .end_process = [rank = job.rank()](const std::string& why) { end_process(rank, why); }};
   auto world = job.make_world(options);
@@ -122,6 +121,11 @@ std::unique_ptr<runtime::Communicator> make_world(RankSetup& setup, Job& job) {
   setup.transport = describe(obstacle);
   return obstacle.empty() ? runtime::make_nccl(std::move(world), *setup.backend, options)
                           : runtime::make_staged(std::move(world), *setup.backend);
+}
+
+std::chrono::milliseconds watchdog_timeout(const Config& config) {
+  const std::chrono::duration<double> seconds(config.watchdog.timeout_seconds.value_or(600));
+  return std::chrono::ceil<std::chrono::milliseconds>(seconds);
 }
 
 bool measures_pipeline(const LoadedConfig& loaded) {
@@ -139,9 +143,7 @@ void measure_pipeline(RankSetup& setup, runtime::Communicator& world) {
 
 void end_job(Job& job, const std::string& phase, const std::exception_ptr& exception) {
   const Failure failure = failure_of(exception);
-  std::fprintf(stderr, "error: rank %d (%s) while %s: %s\n", job.rank(), host_name().c_str(),
-               phase.c_str(), failure.message.c_str());
-  job.abort(static_cast<int>(failure.code));
+  job.fail(static_cast<int>(failure.code), "while " + phase + ": " + failure.message);
   std::abort();  // g++ does not see that a virtual function never returns
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <exception>
 #include <memory>
 #include <string>
@@ -40,6 +41,9 @@ void make_device(RankSetup& setup, const Job& job);
 // Collective. Between GPUs by NCCL, or through host memory, as train.transport says. Borrows the
 // backend.
 std::unique_ptr<runtime::Communicator> make_world(RankSetup& setup, Job& job);
+
+// How long a rank waits for others before it takes them for lost.
+std::chrono::milliseconds watchdog_timeout(const Config& config);
 
 bool measures_pipeline(const LoadedConfig& loaded);
 

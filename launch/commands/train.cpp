@@ -56,6 +56,7 @@ class Run {
     all_or_none(job_, [this] { read_config(setup_, job_, arguments_.config, arguments_.dry_run); });
     if (arguments_.dry_run) return print_plan();
     deadline_ = Deadline(loaded().config.train.max_seconds);
+    job_.set_patience(watchdog_timeout(loaded().config));
     agree_on_device(setup_, job_);
     agree_on(job_, "config", text_of_config(loaded()));
     all_or_none(job_, [this] { setup_.data = open_training_data(loaded().config); });
@@ -69,17 +70,20 @@ class Run {
     std::optional<runtime::Trainer> trainer;
     std::optional<RunCheckpoints::Writing> writing;
     try {
-      phase_ = "measuring costs of passes";
+      begin_phase("measuring costs of passes");
       measure_pipeline(setup_, *world);
       agree_on(job_, "schedule", schedules::schedule_text(options().schedule));
       make_scale();
       begin_trace();
-      phase_ = "building the model";
+      begin_phase("building the model");
       trainer.emplace(*setup_.backend, trace_ ? trace_->watch(*world) : *world, *setup_.data.train,
                       setup_.data.validation ? &*setup_.data.validation : nullptr, options());
       say_header();
-      phase_ = "loading a checkpoint";
+      begin_phase("loading a checkpoint");
+      const std::chrono::duration<double> patience(loaded().config.checkpoint.timeout_seconds);
+      job_.set_patience(std::chrono::ceil<std::chrono::milliseconds>(patience));  // disks differ
       checkpoints_.resume(*trainer, setup_.data);
+      job_.set_patience(watchdog_timeout(loaded().config));
       if (folder_ && checkpoints_.resumes())
         folder_->keep_metrics_until(checkpoints_.kept_metrics());
       writing.emplace(checkpoints_, loaded(), *setup_.backend, *trainer);
@@ -98,6 +102,11 @@ class Run {
  private:
   const LoadedConfig& loaded() const { return setup_.loaded; }
   const runtime::TrainerOptions& options() const { return setup_.options; }
+
+  void begin_phase(const std::string& phase) {
+    phase_ = phase;
+    job_.set_phase(phase);
+  }
 
   ExitCode print_plan() {
     if (job_.rank() == 0) {
@@ -123,6 +132,11 @@ class Run {
     spdlog::set_default_logger(std::make_shared<spdlog::logger>(
         "trireme", std::initializer_list<spdlog::sink_ptr>{console, file}));
     kernels::log().flush_on(spdlog::level::info);
+    job_.set_log([file](const std::string& text) {
+      spdlog::logger log("trireme", file);
+      log.error("{}", text);
+      log.flush();
+    });
   }
 
   void make_scale() {
@@ -179,7 +193,7 @@ class Run {
   ExitCode train(runtime::Trainer& trainer) {
     ProgressLine progress(folder_ && isatty(STDERR_FILENO));
     first_step_ = trainer.progress().step + 1;
-    phase_ = "training step " + std::to_string(first_step_);
+    begin_phase("training step " + std::to_string(first_step_));
     runtime::TrainerObserver observer{
         .step = [&](const runtime::StepRecord& record) { report_step(record, progress); },
         .evaluation = [&](std::int64_t step,
@@ -192,7 +206,7 @@ class Run {
     }
     const runtime::Outcome outcome = trainer.run(observer, stop_.requested);
     progress.clear();
-    phase_ = "writing checkpoints";
+    begin_phase("writing checkpoints");
     const bool saved = finish_checkpoints(trainer, outcome);
     say_peaks();
     return conclude(outcome, saved);
@@ -209,10 +223,7 @@ class Run {
   // Whether the run can go on from where it stopped. What failed to be written ends every rank.
   bool finish_checkpoints(runtime::Trainer& trainer, runtime::Outcome outcome) {
     if (!checkpoints_.writes()) return false;
-    const auto finish = [&] {
-      all_or_none(job_, [&] { checkpoints_.finish(); });
-      say_news();
-    };
+    const auto finish = [&] { all_or_none(job_, [&] { finish_saves(); }); };
     finish();
     if (outcome == runtime::Outcome::diverged) return false;
     if (checkpoints_.last_step() != trainer.progress().step) {
@@ -220,6 +231,17 @@ class Run {
       finish();
     }
     return true;
+  }
+
+  // What was saved is told also if something could not be.
+  void finish_saves() {
+    try {
+      checkpoints_.finish();
+    } catch (...) {
+      say_news();
+      throw;
+    }
+    say_news();
   }
 
   void say_news() {
@@ -235,7 +257,7 @@ class Run {
   }
 
   void report_step(const runtime::StepRecord& record, ProgressLine& progress) {
-    phase_ = "training step " + std::to_string(record.step + 1);
+    begin_phase("training step " + std::to_string(record.step + 1));
     if (!folder_) return;
     // The first step builds caches; it would spoil the estimate of the others.
     if (record.step > first_step_)

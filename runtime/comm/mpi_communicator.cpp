@@ -254,10 +254,27 @@ class MpiCommunicator final : public Communicator {
       while (check(MPI_Test(&request, &done, MPI_STATUS_IGNORE)), done == 0) {
         if (patience.wait()) continue;
         throw CommunicationError("rank " + std::to_string(rank_) + " of group " + name_ +
-                                 " waited " + std::to_string(options_.timeout.count()) +
+                                 members() + " waited " + std::to_string(options_.timeout.count()) +
                                  " ms for its peers in " + operation);
       }
     }
+  }
+
+  // Who they are in the job: " (ranks 0, 2, 4, 6)", the first of them.
+  std::string members() const {
+    constexpr int kMostNamed = 8;
+    MPI_Group group, world;
+    MPI_Comm_group(group_.get(), &group);
+    MPI_Comm_group(MPI_COMM_WORLD, &world);
+    std::string text;
+    for (int rank = 0; rank < std::min(size_, kMostNamed); ++rank) {
+      int in_world = MPI_UNDEFINED;
+      MPI_Group_translate_ranks(group, 1, &rank, world, &in_world);
+      text += (text.empty() ? " (ranks " : ", ") + std::to_string(in_world);
+    }
+    MPI_Group_free(&group);
+    MPI_Group_free(&world);
+    return text + (size_ > kMostNamed ? ", ...)" : ")");
   }
 
   Group group_;

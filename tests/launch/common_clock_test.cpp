@@ -34,7 +34,9 @@ class TwoRanks final : public Job {
     return nullptr;
   }
   std::string description() const override { return "two ranks"; }
-  [[noreturn]] void abort(int code) override { std::exit(code); }
+  void set_patience(std::chrono::milliseconds) override {}
+  void set_phase(const std::string&) override {}
+  [[noreturn]] void fail(int code, const std::string&) override { std::exit(code); }
 
   double left() const { return left_; }
 

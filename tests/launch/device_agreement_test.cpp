@@ -40,7 +40,9 @@ class TwoNodes final : public Job {
     return nullptr;
   }
   std::string description() const override { return "two nodes"; }
-  [[noreturn]] void abort(int code) override { std::exit(code); }
+  void set_patience(std::chrono::milliseconds) override {}
+  void set_phase(const std::string&) override {}
+  [[noreturn]] void fail(int code, const std::string&) override { std::exit(code); }
 
  private:
   std::string other_;
