@@ -26,6 +26,18 @@ constexpr std::uint64_t kMostIndexBytes = std::uint64_t{1} << 28;
 
 [[noreturn]] void fail(const std::string& what) { throw CheckpointError(Fault::corrupt, what); }
 
+void require_folder(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) {
+    throw CheckpointError(Fault::missing, folder.string() + ": there is no such folder");
+  }
+  if (!fs::exists(folder / "config.json", error)) {
+    throw CheckpointError(Fault::missing, folder.string() +
+                                              ": there is no config.json in it, so it is no folder "
+                                              "of a Hugging Face model");
+  }
+}
+
 // Every tensor of a folder's safetensors files, by name.
 class Source {
  public:
@@ -169,6 +181,7 @@ std::vector<float> take(const Parameter& parameter, const Place& place,
 
 fs::path import_hugging_face(const fs::path& from, const Disk& disk, const fs::path& folder,
                              const std::string& program, const std::string& config) {
+  require_folder(from);
   const Shape shape = models::read_hugging_face(from.string());
   const Source source(from);
   const auto places = find_all(source, shape);

@@ -149,7 +149,7 @@ std::vector<Key> model_keys() {
       size({"model.intermediate_size", "", "channels inside the feed-forward"},
            at(section, &M::intermediate_size), 1),
       size({"model.num_hidden_layers", "layers", "transformer layers"},
-           at(section, &M::num_hidden_layers), 1),
+           at(section, &M::num_hidden_layers), 1, kMostLayers),
       size({"model.num_attention_heads", "heads", "query heads"},
            at(section, &M::num_attention_heads), 1),
       size({"model.num_key_value_heads", "heads",
@@ -303,7 +303,8 @@ std::vector<Key> train_keys() {
                "skipped in a row for gradients that are not finite before the run gives up"},
               at(section, &T::max_skipped_steps), 0),
       number({"train.max_seconds", "seconds",
-              "after which the run saves and stops, to be started again; 0: no limit"},
+              "in which the run saves and ends, to be started again; it stops before by two steps "
+              "and three saves, or 15 s; 0: no limit"},
              at(section, &T::max_seconds), kNotNegative),
       choice({"train.mfu_flops", "",
               "how MFU counts attention: each query with the keys it sees, or with all"},

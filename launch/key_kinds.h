@@ -23,6 +23,7 @@ inline constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
 inline constexpr std::int64_t kLargest = std::int64_t{1} << 30;
 inline constexpr std::int64_t kMostRanks = std::int64_t{1} << 20;
 inline constexpr std::int64_t kMostThreads = 4096;
+inline constexpr std::int64_t kMostLayers = std::int64_t{1} << 16;
 
 // What a key is called and what it is for.
 struct About {
@@ -225,15 +226,15 @@ Key word(About about, Access access, std::vector<std::string> words) {
 
 // Optional sizes of the model, over what a preset says.
 template <class Access>
-Key size(About about, Access access, std::int64_t least) {
+Key size(About about, Access access, std::int64_t least, std::int64_t most = kLargest) {
   return {about.name,
           "integer",
           about.unit,
-          range_rule(least, kLargest),
+          range_rule(least, most),
           about.help,
           [=](Config& config, const toml::node& node) {
             const auto value = value_of<std::int64_t>(node);
-            if (value < least || value > kLargest) throw RuleBroken();
+            if (value < least || value > most) throw RuleBroken();
             access(config) = value;
           },
           [=](const Config& config) { return toml_text(access(const_cast<Config&>(config))); }};

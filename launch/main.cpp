@@ -78,7 +78,12 @@ int run(int count, char** values) {
 int main(int count, char** values) {
   trireme::kernels::prepare_cuda();
   try {
-    return run(count, values);
+    const int code = run(count, values);
+    // What could not be written, to a full disk perhaps, was not said.
+    const bool is_written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+    if (is_written || code != 0) return code;
+    std::fprintf(stderr, "error: standard output cannot be written\n");
+    return static_cast<int>(ExitCode::io);
   } catch (...) {
     const auto failure = trireme::launch::failure_of(std::current_exception());
     std::fprintf(stderr, "error: %s\n", failure.message.c_str());

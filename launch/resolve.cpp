@@ -86,6 +86,15 @@ void check_batch(LoadedConfig& loaded, const MeshShape& mesh) {
   }
 }
 
+// The default would refuse runs of a few steps, which are the first that people try.
+void shorten_default_warmup(LoadedConfig& loaded) {
+  OptimizerSection& optimizer = loaded.config.optimizer;
+  if (loaded.places.contains("optimizer.warmup_steps")) return;
+  if (optimizer.warmup_steps > loaded.config.train.steps) {
+    optimizer.warmup_steps = loaded.config.train.steps / 10;
+  }
+}
+
 void check_optimizer(LoadedConfig& loaded) {
   const OptimizerSection& optimizer = loaded.config.optimizer;
   if (optimizer.min_lr > optimizer.lr) {
@@ -108,6 +117,11 @@ void check_decay(LoadedConfig& loaded) {
                   "must leave room for warmup_steps = " + std::to_string(optimizer.warmup_steps) +
                       " of " + std::to_string(loaded.config.train.steps) + " steps");
   }
+}
+
+void check_resume(LoadedConfig& loaded) {
+  if (!loaded.config.checkpoint.resume.empty()) return;
+  loaded.reject("checkpoint.resume", "must be \"auto\", \"never\" or a path");
 }
 
 void check_data(LoadedConfig& loaded, const models::Shape& shape) {
@@ -152,9 +166,11 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
   options.model = resolve_model(loaded);
   options.mesh = resolve_mesh(loaded, world);
   check_batch(loaded, options.mesh);
+  shorten_default_warmup(loaded);
   check_optimizer(loaded);
   check_decay(loaded);
   check_trace(loaded);
+  check_resume(loaded);
   check_data(loaded, options.model);
   if (!loaded.any_rejected("model")) check_tensor(loaded, options.model);
   options.compute = resolve_compute(config.precision, config.train.device);

@@ -91,7 +91,13 @@ class PipelineResolver {
     }
     const auto virtual_stages = static_cast<int>(section_.virtual_stages.value_or(
         schedules::usual_virtual_stages(kind, ranks_, options_.model.num_hidden_layers)));
-    if (!split(ranks_ * virtual_stages) || micro_batches_ == 0) return;
+    // What the kind has no choice about is said before what the layers rule out.
+    if (kind.virtual_stages > 0 && virtual_stages != kind.virtual_stages) {
+      loaded_.reject("schedule.virtual_stages",
+                     "must be " + std::to_string(kind.virtual_stages) + " for " + kind.name);
+      return;
+    }
+    if (!split(std::int64_t{ranks_} * virtual_stages) || micro_batches_ == 0) return;
     schedules::Request request;
     request.kind = section_.kind;
     request.shape = {
@@ -126,10 +132,10 @@ class PipelineResolver {
   }
 
   // False if there are too few layers.
-  bool split(int stages) {
+  bool split(std::int64_t stages) {
     const std::int64_t layers = options_.model.num_hidden_layers;
     if (!section_.split.empty()) {
-      if (static_cast<int>(section_.split.size()) != stages) {
+      if (static_cast<std::int64_t>(section_.split.size()) != stages) {
         loaded_.reject("schedule.split", "must list the layers of each of the " +
                                              std::to_string(stages) + " stages, or be \"auto\"");
         return false;
@@ -144,7 +150,8 @@ class PipelineResolver {
                                               ": use fewer, or list layers in schedule.split");
       return false;
     }
-    options_.stages = models::split_layers(options_.model, stages, options_.costs.whole());
+    options_.stages =
+        models::split_layers(options_.model, static_cast<int>(stages), options_.costs.whole());
     return true;
   }
 

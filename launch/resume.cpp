@@ -4,6 +4,7 @@
 #include <array>
 #include <sstream>
 
+#include "checkpoints/checkpoint.h"
 #include "checkpoints/error.h"
 #include "checkpoints/store.h"
 #include "launch/config_keys.h"
@@ -40,6 +41,16 @@ std::vector<fs::path> paths_in(const fs::path& folder) {
   std::vector<fs::path> paths;
   for (const auto& entry : checkpoints::Store(folder, disk).list()) paths.push_back(entry.path);
   return paths;
+}
+
+// checkpoint.resume of the run that wrote a checkpoint; nothing if it cannot be read.
+std::optional<std::string> resume_of(const fs::path& path) {
+  try {
+    const checkpoints::Checkpoint checkpoint(path);
+    return parse_config(checkpoint.manifest().config, path.string(), {}).config.checkpoint.resume;
+  } catch (const checkpoints::CheckpointError&) {
+    return std::nullopt;
+  }
 }
 
 }  // namespace
@@ -81,11 +92,18 @@ std::vector<fs::path> checkpoints_at(const std::string& given) {
       given + ": is no checkpoint, and there is none in it or in its folder checkpoints");
 }
 
-std::vector<fs::path> resume_candidates(const Config& config) {
+Candidates resume_candidates(const Config& config) {
   const std::string& resume = config.checkpoint.resume;
   if (resume == "never") return {};
-  if (resume == "auto") return paths_in(checkpoint_folder(config));
-  return checkpoints_at(resume);
+  std::vector<fs::path> own = paths_in(checkpoint_folder(config));
+  if (resume == "auto") return {.paths = std::move(own)};
+  for (const fs::path& path : own) {
+    const auto given = resume_of(path);
+    if (!given) continue;  // is not good: what is older tells
+    if (*given == resume) return {.paths = std::move(own), .begun = true};
+    break;
+  }
+  return {.paths = checkpoints_at(resume)};
 }
 
 std::vector<ChangedKey> compare_with_saved(LoadedConfig& loaded,

@@ -16,6 +16,8 @@ struct Reset {
   bool optimizer = false;  // AdamW's moments start at zero, and with them the count of updates
   bool data = false;       // samples start at the first
   bool schedule = false;   // steps start at 1, and with them the learning rate
+
+  bool operator==(const Reset&) const = default;
 };
 
 // "optimizer,data,schedule", or some of them. Throws UsageError.
@@ -28,10 +30,17 @@ std::filesystem::path checkpoint_folder(const Config& config);
 // CheckpointError{missing} if there is none.
 std::vector<std::filesystem::path> checkpoints_at(const std::string& path);
 
-// What checkpoint.resume names, the sooner the better: the run's own checkpoints, newest first; or
-// the checkpoint, or those in the folder, that it gives the path of. Throws
-// CheckpointError{missing} if there is nothing at that path.
-std::vector<std::filesystem::path> resume_candidates(const Config& config);
+// What a run may go on from, the sooner the better.
+struct Candidates {
+  std::vector<std::filesystem::path> paths;
+  // checkpoint.resume names a path, and this run has begun there already: these are its own.
+  bool begun = false;
+};
+
+// What checkpoint.resume names: the run's own checkpoints, newest first; or the checkpoint, or
+// those in the folder, that it gives the path of, unless the newest of its own comes from a run
+// that was given the same path. Throws CheckpointError{missing} if there is nothing at that path.
+Candidates resume_candidates(const Config& config);
 
 // A key whose value is not what it was.
 struct ChangedKey {

@@ -55,7 +55,13 @@ void RunCheckpoints::plan_on_rank_0(LoadedConfig& loaded) {
     lock_.emplace(store_->folder().parent_path());
     store_->remove_leftovers();
   }
-  candidates_ = resume_candidates(loaded.config);
+  const Candidates found = resume_candidates(loaded.config);
+  candidates_ = found.paths;
+  if (found.begun) {
+    reset_ = {};
+    news_.push_back("goes on with its own checkpoints, which began at " +
+                    loaded.config.checkpoint.resume);
+  }
   if (candidates_.empty() && (reset_.optimizer || reset_.data || reset_.schedule)) {
     throw CheckpointError(checkpoints::Fault::missing,
                           "--reset: there is no checkpoint to go on from in " +
@@ -80,11 +86,14 @@ void RunCheckpoints::plan_on_rank_0(LoadedConfig& loaded) {
 
 // Only rank 0 has looked: on a shared disk others might see another moment.
 void RunCheckpoints::share_candidates() {
-  std::string lines;
+  std::string lines = reset_ == Reset() ? "go on\n" : "reset\n";
   for (const fs::path& path : candidates_) lines += path.string() + "\n";
   std::istringstream all(job_.gather(lines).front());
   candidates_.clear();
-  for (std::string line; std::getline(all, line);) candidates_.emplace_back(line);
+  std::string line;
+  std::getline(all, line);
+  if (line == "go on") reset_ = {};
+  while (std::getline(all, line)) candidates_.emplace_back(line);
 }
 
 void RunCheckpoints::resume(runtime::Trainer& trainer, TrainingData& data) {
@@ -136,6 +145,9 @@ std::optional<std::string> RunCheckpoints::try_candidate(const fs::path& path,
     trainer.state().load(checkpoint, !reset.optimizer);
     check_rests(checkpoint, job_);
     saved = manifest.state;
+    // Precisions without a loss scale have saved a 1.
+    const LoadedConfig before = parse_config(manifest.config, path.string(), {});
+    if (before.config.precision.compute != Compute::fp16) saved.progress.loss_scale = 0;
   } catch (const CheckpointError& error) {
     failure = error.what();
   }

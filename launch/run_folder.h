@@ -11,20 +11,23 @@ namespace trireme::launch {
 // DataError{io} naming the folder or file that cannot be written.
 class RunFolder {
  public:
-  // What is there of an earlier part of the run stays, if it `goes_on`.
+  // What is there of an earlier part of the run stays, if it `goes_on`; what is of another run gets
+  // another name, log.txt.old-1.
   RunFolder(const std::string& path, bool goes_on);
 
   const std::filesystem::path& path() const { return path_; }
 
   void write(const std::string& name, const std::string& content) const;
 
-  // Drops the lines of metrics.jsonl of later steps: they are made again.
-  void keep_metrics_until(std::int64_t step);
+  // Drops the lines of metrics.jsonl of later steps: they are made again. Returns whether the step
+  // was evaluated.
+  bool keep_metrics_until(std::int64_t step);
 
   // One object of metrics.jsonl; on the disk's way before the next step begins.
   void add_metrics(const std::string& line);
 
  private:
+  void set_aside(const std::string& name) const;
   void open_metrics(std::ios::openmode mode);
 
   std::filesystem::path path_;

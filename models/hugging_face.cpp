@@ -9,6 +9,10 @@
 namespace trireme::models {
 namespace {
 
+// As the keys of a config file have it.
+constexpr std::int64_t kMostUnits = std::int64_t{1} << 30;
+constexpr std::int64_t kMostLayers = std::int64_t{1} << 16;
+
 using nlohmann::json;
 
 // Reads keys of one config.json; every complaint names the file and the key.
@@ -113,6 +117,40 @@ void read_rope(const ConfigFile& config, Shape& shape) {
   }
 }
 
+void check_scaling(const ConfigFile& config, const RopeScaling& scaling) {
+  const auto is_positive = [](double value) { return std::isfinite(value) && value > 0; };
+  if (!is_positive(scaling.factor)) config.fail("factor", "of the rope scaling must be above 0");
+  if (!is_positive(scaling.low_frequency) || !is_positive(scaling.high_frequency) ||
+      scaling.low_frequency >= scaling.high_frequency) {
+    config.fail("low_freq_factor", "must be above 0 and below high_freq_factor");
+  }
+  if (scaling.original_positions < 1) {
+    config.fail("original_max_position_embeddings", "must be at least 1");
+  }
+}
+
+// What no model can have, whatever the layout.
+void check_numbers(const ConfigFile& config, const Shape& shape) {
+  const auto require = [&](const char* what, std::int64_t value, std::int64_t most) {
+    if (value >= 1 && value <= most) return;
+    config.fail(what, "must be 1 to " + std::to_string(most) + ", it is " + std::to_string(value));
+  };
+  require("the hidden size", shape.hidden_size, kMostUnits);
+  require("the intermediate size", shape.intermediate_size, kMostUnits);
+  require("the number of layers", shape.num_hidden_layers, kMostLayers);
+  require("the number of attention heads", shape.num_attention_heads, kMostUnits);
+  require("the number of key and value heads", shape.num_key_value_heads, kMostUnits);
+  require("the size of a head", shape.head_dim, kMostUnits);
+  require("vocab_size", shape.vocab_size, kMostUnits);
+  const auto require_above_0 = [&](const char* what, double value) {
+    if (std::isfinite(value) && value > 0) return;
+    config.fail(what, "must be above 0, it is " + std::to_string(value));
+  };
+  require_above_0("the epsilon of the norms", shape.norm_eps);
+  if (shape.family == Family::llama) require_above_0("rope_theta", shape.rope_theta);
+  if (shape.rope_scaling) check_scaling(config, *shape.rope_scaling);
+}
+
 void refuse_sliding_window(const ConfigFile& config, const Shape& shape, const std::string& type) {
   const bool used = type == "mistral" || config.boolean("use_sliding_window", false);
   // A mistral that does not say has 4096; null means none.
@@ -185,10 +223,14 @@ Shape read_hugging_face(const std::string& path) {
   const bool folder = std::filesystem::is_directory(path);
   const ConfigFile config(folder ? (std::filesystem::path(path) / "config.json").string() : path);
   const std::string type = config.text(config.root(), "model_type", "");
+  const auto checked = [&](const Shape& shape) {
+    check_numbers(config, shape);
+    return shape;
+  };
   if (type == "llama" || type == "mistral" || type == "qwen2" || type == "qwen3") {
-    return read_llama(config, type);
+    return checked(read_llama(config, type));
   }
-  if (type == "gpt2") return read_gpt2(config);
+  if (type == "gpt2") return checked(read_gpt2(config));
   config.fail("model_type", "is \"" + type + "\"; built are llama, mistral, qwen2, qwen3 and gpt2");
 }
 

@@ -28,9 +28,9 @@ class LossScale {
   double value() const { return value_; }
   std::int64_t good_steps() const { return good_steps_; }
 
-  // Continues where another run has stopped, if the scale is dynamic.
+  // Continues where another run has stopped, if the scale is dynamic and was: `value` is not 0.
   void go_on(double value, std::int64_t good_steps) {
-    if (window_ == 0) return;
+    if (window_ == 0 || value == 0) return;
     value_ = value;
     good_steps_ = good_steps;
   }

@@ -105,6 +105,9 @@ PipelineShape shape_for(const Entry& entry, const Request& request) {
 }
 
 // Refuses what has the wrong shape for the kind, with the kind's own message.
+// A table of a few gigabytes.
+constexpr std::int64_t kMostPasses = 50'000'000;
+
 void require_kind_shape(const Kind& kind, const PipelineShape& shape) {
   std::string problems;
   const auto problem = [&](const std::string& text) {
@@ -123,6 +126,11 @@ void require_kind_shape(const Kind& kind, const PipelineShape& shape) {
   }
   if (shape.group_size != 0 && !kind.takes_groups) {
     problem("takes no group size, got " + std::to_string(shape.group_size));
+  }
+  const std::int64_t stages = std::int64_t{shape.ranks} * shape.virtual_stages;
+  if (problems.empty() && stages * shape.micro_batches > kMostPasses) {
+    problem(std::to_string(stages) + " stages times " + std::to_string(shape.micro_batches) +
+            " micro-batches are more than " + std::to_string(kMostPasses) + " forward passes");
   }
   if (!problems.empty()) throw ScheduleError(kind.name + ": " + problems);
 }

@@ -12,6 +12,7 @@
 #include <sstream>
 #include <vector>
 
+#include "data/error.h"
 #include "kernels/log.h"
 #include "launch/agreement.h"
 #include "launch/commands/commands.h"
@@ -35,7 +36,8 @@ namespace {
 
 struct TrainArguments {
   ConfigArguments config;
-  std::string resume, reset;
+  std::optional<std::string> resume;
+  std::string reset;
   bool dry_run = false;
 };
 
@@ -47,8 +49,8 @@ class Run {
         arguments_(std::move(arguments)),
         stop_(stop),
         checkpoints_(job, stop.requested) {
-    if (!arguments_.resume.empty()) {
-      arguments_.config.settings.push_back("checkpoint.resume=" + arguments_.resume);
+    if (arguments_.resume) {
+      arguments_.config.settings.push_back("checkpoint.resume=" + *arguments_.resume);
     }
   }
 
@@ -84,8 +86,7 @@ class Run {
       job_.set_patience(std::chrono::ceil<std::chrono::milliseconds>(patience));  // disks differ
       checkpoints_.resume(*trainer, setup_.data);
       job_.set_patience(watchdog_timeout(loaded().config));
-      if (folder_ && checkpoints_.resumes())
-        folder_->keep_metrics_until(checkpoints_.kept_metrics());
+      go_on_with_metrics(*trainer);
       writing.emplace(checkpoints_, loaded(), *setup_.backend, *trainer);
       return train(*trainer);
     } catch (const AgreedEnd&) {
@@ -111,8 +112,18 @@ class Run {
   ExitCode print_plan() {
     if (job_.rank() == 0) {
       std::fputs((plan_text(options()) + "\n" + config_with_sources(loaded())).c_str(), stdout);
+      warn_of_data();
     }
     return ExitCode::done;
+  }
+
+  // A plan can be made before there is any data, and where there is none.
+  void warn_of_data() const {
+    try {
+      open_training_data(loaded().config);
+    } catch (const data::DataError& error) {
+      std::fprintf(stderr, "warning: training here would fail: %s\n", error.what());
+    }
   }
 
   void plan_checkpoints() {
@@ -190,6 +201,18 @@ class Run {
         usable_cores(), kEnough);
   }
 
+  void go_on_with_metrics(runtime::Trainer& trainer) {
+    bool owes = false;
+    if (folder_ && checkpoints_.resumes()) {
+      const std::int64_t step = checkpoints_.kept_metrics();
+      owes = !folder_->keep_metrics_until(step) && step > 0;
+    }
+    if (job_.gather(owes ? "owes" : "").front() == "owes") trainer.owe_evaluation();
+    if (!folder_ || trainer.progress().step < options().steps) return;
+    kernels::log().info("nothing to do: train.steps = {}, and step {} is done", options().steps,
+                        trainer.progress().step);
+  }
+
   ExitCode train(runtime::Trainer& trainer) {
     ProgressLine progress(folder_ && isatty(STDERR_FILENO));
     first_step_ = trainer.progress().step + 1;
@@ -209,7 +232,9 @@ class Run {
     begin_phase("writing checkpoints");
     const bool saved = finish_checkpoints(trainer, outcome);
     say_peaks();
-    return conclude(outcome, saved);
+    const std::int64_t skipped = trainer.progress().skipped_in_a_row;
+    const bool learned = skipped == 0 || skipped <= trainer.progress().step - first_step_;
+    return conclude(learned ? outcome : runtime::Outcome::diverged, saved);
   }
 
   void write_trace(const std::vector<runtime::Span>& spans) {
@@ -316,8 +341,9 @@ class Run {
     if (folder_) {
       if (outcome == runtime::Outcome::stopped) say_why_stopped(saved);
       if (outcome == runtime::Outcome::diverged) {
-        kernels::log().error("diverged: {} steps in a row had gradients that are not finite",
-                             options().max_skipped_steps + 1);
+        kernels::log().error(
+            "diverged: every step, or {} in a row, had gradients that are not finite",
+            options().max_skipped_steps + 1);
       }
       kernels::log().info("run folder {}", folder_->path().string());
     }

@@ -71,7 +71,7 @@ void TrainingStep::start(const Batches& batches, std::int64_t first_sample) {
   started_->begun = true;
 }
 
-void TrainingStep::finish(double learning_rate, bool stop) {
+void TrainingStep::finish(double learning_rate, const std::atomic<bool>& stop) {
   Executor& executor = parts_.training;
   parts_.data_parallel.begin_step();
   if (started_->begun) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -54,7 +55,7 @@ class TrainingStep {
   // The samples from `first_sample`. While the step before is open, as much as can be taken back.
   void start(const Batches& batches, std::int64_t first_sample);
   // The rest, up to the update or a guess at it.
-  void finish(double learning_rate, bool stop);
+  void finish(double learning_rate, const std::atomic<bool>& stop);
   // Every rank may start the next step now.
   bool is_open() const { return last_ && last_->stays_open; }
   // Blocks until the result of the last finished step is known, and makes it so: the update may

@@ -133,6 +133,9 @@ Outcome Trainer::run(const TrainerObserver& observer, const std::atomic<bool>& s
 Outcome Trainer::run_steps(const TrainerObserver& observer, const std::atomic<bool>& stop) {
   StepRecord record;
   bool is_settled = true;
+  if (std::exchange(owes_evaluation_, false) && evaluates_after(progress_.step)) {
+    evaluate(progress_.step, observer);
+  }
   auto start = std::chrono::steady_clock::now();
   take_host_seconds();
   const auto settle_now = [&] {
@@ -197,7 +200,7 @@ std::optional<Outcome> Trainer::settle(StepRecord& record, const TrainerObserver
   }
   observer.step(record);
   if (progress_.skipped_in_a_row > options_.max_skipped_steps) return Outcome::diverged;
-  if (record.result.stop) return Outcome::stopped;
+  if (record.result.stop && record.step < options_.steps) return Outcome::stopped;
   return std::nullopt;
 }
 

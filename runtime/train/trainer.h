@@ -85,6 +85,8 @@ class Trainer {
   const checkpoints::Progress& progress() const { return progress_; }
   // Goes on from there: what has been loaded into state() belongs to it.
   void go_on(const checkpoints::Progress& progress);
+  // The evaluation after that step was not made: the run begins with it, if one was due.
+  void owe_evaluation() { owes_evaluation_ = true; }
 
   // What this rank writes into checkpoints and reads from them.
   RankState& state() { return *state_; }
@@ -131,6 +133,7 @@ class Trainer {
   Batches train_;
   std::optional<Batches> validation_;
   checkpoints::Progress progress_;
+  bool owes_evaluation_ = false;
   double host_seconds_ = 0;  // of the calling thread, when a step was last known
 };
 

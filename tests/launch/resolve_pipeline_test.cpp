@@ -89,10 +89,23 @@ TEST_F(ResolvePipelineTest, RefusesLayoutsThatCannotBeAndNamesThoseThatCan) {
                          .loaded);
   expect_says(problem("parallel.pipeline", {"parallel.pipeline=4"}, 4).rule,
               "4 stages need a layer each, the model has 2");
-  expect_says(problem("schedule.kind",
+  expect_says(problem("schedule.virtual_stages",
                       {"parallel.pipeline=2", "schedule.kind=zb-v", "schedule.virtual_stages=1"}, 2)
                   .rule,
-              "zb-v");
+              "must be 2 for zb-v");
+  // More stages than an int has room for.
+  expect_says(problem("parallel.pipeline",
+                      {"parallel.pipeline=4", "schedule.kind=interleaved",
+                       "schedule.virtual_stages=1073741824"},
+                      4)
+                  .rule,
+              "4294967296 stages need a layer each");
+  expect_says(problem("schedule.kind",
+                      {"parallel.pipeline=2", "schedule.kind=gpipe",
+                       "train.global_batch_size=1073741824", "train.micro_batch_size=1"},
+                      2)
+                  .rule,
+              "more than 50000000 forward passes");
   expect_says(problem("schedule.file", {"parallel.pipeline=2", "schedule.kind=file"}, 2).rule,
               "required");
 }

@@ -211,6 +211,10 @@ TEST_F(ResolveTest, RefusesLearningRatesThatRiseAndWarmUpsThatDoNotEnd) {
               "0.25");
   expect_says(problem("optimizer.warmup_steps", {"train.steps=5", "optimizer.warmup_steps=6"}).rule,
               "5");
+  // One that nobody asked for gives way.
+  const Resolved few = resolved(kSmallRun, {"train.steps=15"});
+  expect_no_problems(few.loaded);
+  EXPECT_EQ(few.options.learning_rate.warmup_steps, 1);
 }
 
 TEST_F(ResolveTest, NamesASmallLearningRateInItsDigits) {

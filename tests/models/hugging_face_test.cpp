@@ -257,6 +257,31 @@ TEST_F(HuggingFaceTest, RefusesAnotherScaleOfAttention) {
   expect_refused(with(gpt2(), "scale_attn_weights", false), {"scale_attn_weights"});
 }
 
+// They would train, into numbers that are none.
+TEST_F(HuggingFaceTest, RefusesNumbersThatNoModelHas) {
+  for (const double theta : {0.0, -5.0}) {
+    expect_refused(with(llama(), "rope_theta", theta), {"rope_theta", "above 0"});
+  }
+  expect_refused(with(llama(), "rms_norm_eps", -1), {"norms", "above 0"});
+  expect_refused(with(llama(), "num_key_value_heads", 0), {"key and value heads"});
+  expect_refused(with(llama(), "head_dim", 0), {"size of a head"});
+  expect_refused(with(llama(), "num_hidden_layers", 1000000000), {"layers", "65536"});
+  const json scaling = {{"rope_type", "llama3"},
+                        {"factor", 8},
+                        {"low_freq_factor", 1},
+                        {"high_freq_factor", 4},
+                        {"original_max_position_embeddings", 8192}};
+  const auto scaled = [&](const char* key, double value) {
+    json changed = scaling;
+    changed[key] = value;
+    return with(llama(), "rope_scaling", changed);
+  };
+  EXPECT_NO_THROW(read(scaled("factor", 2)));
+  expect_refused(scaled("factor", 0), {"factor"});
+  expect_refused(scaled("low_freq_factor", 4), {"low_freq_factor", "high_freq_factor"});
+  expect_refused(scaled("original_max_position_embeddings", -3), {"original_max"});
+}
+
 TEST_F(HuggingFaceTest, NamesTheFileThatIsNotThereOrNotAnObject) {
   expect_refused(std::string("{\"model_type\": "), {"not JSON"});
   expect_refused(std::string("[1, 2]"), {"not a JSON object"});
