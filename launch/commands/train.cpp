@@ -4,14 +4,14 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cstdlib>
+#include <chrono>
+#include <cstdio>
 #include <cstring>
-#include <iterator>
+#include <exception>
 #include <optional>
-#include <sstream>
 #include <vector>
 
+#include "checkpoints/error.h"
 #include "data/error.h"
 #include "kernels/log.h"
 #include "launch/agreement.h"
@@ -23,10 +23,10 @@
 #include "launch/device_agreement.h"
 #include "launch/input_agreement.h"
 #include "launch/interrupt.h"
-#include "launch/node.h"
 #include "launch/run_checkpoints.h"
 #include "launch/run_folder.h"
 #include "launch/run_header.h"
+#include "launch/run_report.h"
 #include "launch/run_trace.h"
 #include "models/work.h"
 #include "schedules/text.h"
@@ -80,10 +80,9 @@ class Run {
       begin_phase("building the model");
       trainer.emplace(*setup_.backend, trace_ ? trace_->watch(*world) : *world, *setup_.data.train,
                       setup_.data.validation ? &*setup_.data.validation : nullptr, options());
-      say_header();
+      if (folder_) say_header(setup_, job_, hosts_, scale_);
       begin_phase("loading a checkpoint");
-      const std::chrono::duration<double> patience(loaded().config.checkpoint.timeout_seconds);
-      job_.set_patience(std::chrono::ceil<std::chrono::milliseconds>(patience));  // disks differ
+      job_.set_patience(save_timeout());
       checkpoints_.resume(*trainer, setup_.data);
       job_.set_patience(watchdog_timeout(loaded().config));
       go_on_with_metrics(*trainer);
@@ -169,38 +168,6 @@ class Run {
     setup_.options.spans = &trace_->spans();
   }
 
-  void say_header() {
-    if (!folder_) return;
-    const auto say = [](const std::string& text) {
-      for (std::size_t at = 0; at < text.size();) {
-        const std::size_t end = std::min(text.find('\n', at), text.size());
-        kernels::log().info("{}", text.substr(at, end - at));
-        at = end + 1;
-      }
-    };
-    say(machine_text(job_, hosts_, setup_.backend->description(), scale_));
-    if (job_.size() > 1) say("links     " + setup_.transport + "\n");
-    say(plan_text(options()));
-    if (measures_pipeline(loaded())) say(costs_text(options().costs));
-    say("config\n" + config_with_sources(loaded()));
-    warn_of_few_cores();
-    if (setup_.threads > usable_cores()) {
-      kernels::log().warn(
-          "each rank has {} threads but is bound to {} of {} cores; start ranks with mpirun "
-          "--bind-to none",
-          setup_.threads, usable_cores(), node_cores());
-    }
-  }
-
-  void warn_of_few_cores() const {
-    constexpr int kEnough = 4;  // for what enqueues, what carries messages, and what saves
-    if (loaded().config.train.device != Device::cuda || usable_cores() >= kEnough) return;
-    kernels::log().warn(
-        "each rank has {} cores beside its GPU; give it {} or more (srun --cpus-per-task, mpirun "
-        "--bind-to none)",
-        usable_cores(), kEnough);
-  }
-
   void go_on_with_metrics(runtime::Trainer& trainer) {
     bool owes = false;
     if (folder_ && checkpoints_.resumes()) {
@@ -231,7 +198,7 @@ class Run {
     progress.clear();
     begin_phase("writing checkpoints");
     const bool saved = finish_checkpoints(trainer, outcome);
-    say_peaks();
+    say_peaks(job_, *setup_.backend);
     const std::int64_t skipped = trainer.progress().skipped_in_a_row;
     const bool learned = skipped == 0 || skipped <= trainer.progress().step - first_step_;
     return conclude(learned ? outcome : runtime::Outcome::diverged, saved);
@@ -248,25 +215,35 @@ class Run {
   // Whether the run can go on from where it stopped. What failed to be written ends every rank.
   bool finish_checkpoints(runtime::Trainer& trainer, runtime::Outcome outcome) {
     if (!checkpoints_.writes()) return false;
-    const auto finish = [&] { all_or_none(job_, [&] { finish_saves(); }); };
-    finish();
+    finish_saves();
     if (outcome == runtime::Outcome::diverged) return false;
     if (checkpoints_.last_step() != trainer.progress().step) {
       checkpoints_.save(trainer, setup_.data);
-      finish();
+      finish_saves();
     }
     return true;
   }
 
-  // What was saved is told also if something could not be.
+  // What was saved is told also if something could not be. A disk's failure is known to all ranks
+  // by now; that a peer is lost, perhaps to this one alone.
   void finish_saves() {
+    std::exception_ptr failure;
+    job_.set_patience(save_timeout());
     try {
       checkpoints_.finish();
-    } catch (...) {
-      say_news();
-      throw;
+    } catch (const checkpoints::CheckpointError&) {
+      failure = std::current_exception();
     }
     say_news();
+    all_or_none(job_, [&] {
+      if (failure) std::rethrow_exception(failure);
+    });
+  }
+
+  // Disks differ, and so do the ranks' times with them.
+  std::chrono::milliseconds save_timeout() const {
+    const std::chrono::duration<double> seconds(loaded().config.checkpoint.timeout_seconds);
+    return std::chrono::ceil<std::chrono::milliseconds>(seconds);
   }
 
   void say_news() {
@@ -311,30 +288,6 @@ class Run {
     progress.clear();
     folder_->add_metrics(evaluation_json(step, loss));
     kernels::log().info("eval at step {} | loss {:.4f}", step, loss);
-  }
-
-  // Where the memory went, on the rank that needed most.
-  void say_peaks() {
-    const kernels::MemoryUse use = setup_.backend->memory();
-    std::string numbers = std::to_string(use.total.peak);
-    for (const auto& category : use.categories) numbers += " " + std::to_string(category.peak);
-    const auto all = job_.gather(numbers);
-    if (!folder_) return;
-    std::size_t largest = 0;
-    std::vector<std::vector<double>> peaks;
-    for (const std::string& text : all) {
-      std::istringstream words(text);
-      peaks.emplace_back(std::istream_iterator<double>(words), std::istream_iterator<double>());
-      if (peaks.back().front() > peaks[largest].front()) largest = peaks.size() - 1;
-    }
-    std::string parts;
-    for (std::size_t i = 0; i < kernels::kCategories; ++i) {
-      parts += fmt::format("{}{} {}", i == 0 ? "" : ", ",
-                           kernels::name_of(static_cast<kernels::Category>(i)),
-                           bytes_text(peaks[largest][i + 1]));
-    }
-    kernels::log().info("peak memory {} on rank {}, the largest of {}: {}",
-                        bytes_text(peaks[largest].front()), largest, all.size(), parts);
   }
 
   ExitCode conclude(runtime::Outcome outcome, bool saved) {
