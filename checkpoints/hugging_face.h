@@ -32,6 +32,9 @@ std::vector<ForeignTensor> foreign_tensors(const models::Shape& shape);
 // config.json of such a model. Throws ModelError if transformers has none like it.
 std::string foreign_config(const models::Shape& shape, kernels::Dtype dtype);
 
+// Throws CheckpointError{missing} if there is no folder of a model at this path.
+void require_hugging_face_folder(const std::filesystem::path& folder);
+
 // Reads config.json and the safetensors files of a folder, single or sharded, and writes them as a
 // checkpoint of step 0 into `store`, a tensor at a time. `config` is kept in its manifest. Weights
 // keep their precision. Returns the checkpoint's folder. Throws CheckpointError and ModelError.

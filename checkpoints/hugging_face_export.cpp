@@ -4,6 +4,7 @@
 
 #include "checkpoints/error.h"
 #include "checkpoints/hugging_face.h"
+#include "checkpoints/removed_unless_moved.h"
 #include "checkpoints/safetensors.h"
 
 namespace trireme::checkpoints {
@@ -82,6 +83,7 @@ void export_hugging_face(Checkpoint& from, const models::Shape& shape, const Dis
   const fs::path attempt = folder.string() + ".tmp-write";
   disk.remove_all(attempt);
   disk.make_folder(attempt);
+  const RemovedUnlessMoved leftovers(attempt);
   const auto files = split(foreign_tensors(shape), options);
   nlohmann::ordered_json map = nlohmann::ordered_json::object();
   std::uint64_t total = 0;

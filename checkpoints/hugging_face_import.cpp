@@ -8,6 +8,7 @@
 #include "checkpoints/float_conversion.h"
 #include "checkpoints/hugging_face.h"
 #include "checkpoints/json.h"
+#include "checkpoints/removed_unless_moved.h"
 #include "checkpoints/safetensors.h"
 #include "checkpoints/shard_file.h"
 #include "checkpoints/store.h"
@@ -25,18 +26,6 @@ using models::Shape;
 constexpr std::uint64_t kMostIndexBytes = std::uint64_t{1} << 28;
 
 [[noreturn]] void fail(const std::string& what) { throw CheckpointError(Fault::corrupt, what); }
-
-void require_folder(const fs::path& folder) {
-  std::error_code error;
-  if (!fs::is_directory(folder, error)) {
-    throw CheckpointError(Fault::missing, folder.string() + ": there is no such folder");
-  }
-  if (!fs::exists(folder / "config.json", error)) {
-    throw CheckpointError(Fault::missing, folder.string() +
-                                              ": there is no config.json in it, so it is no folder "
-                                              "of a Hugging Face model");
-  }
-}
 
 // Every tensor of a folder's safetensors files, by name.
 class Source {
@@ -179,9 +168,21 @@ std::vector<float> take(const Parameter& parameter, const Place& place,
 
 }  // namespace
 
+void require_hugging_face_folder(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) {
+    throw CheckpointError(Fault::missing, folder.string() + ": there is no such folder");
+  }
+  if (!fs::exists(folder / "config.json", error)) {
+    throw CheckpointError(Fault::missing, folder.string() +
+                                              ": there is no config.json in it, so it is no folder "
+                                              "of a Hugging Face model");
+  }
+}
+
 fs::path import_hugging_face(const fs::path& from, const Disk& disk, const fs::path& folder,
                              const std::string& program, const std::string& config) {
-  require_folder(from);
+  require_hugging_face_folder(from);
   const Shape shape = models::read_hugging_face(from.string());
   const Source source(from);
   const auto places = find_all(source, shape);
@@ -213,6 +214,7 @@ fs::path import_hugging_face(const fs::path& from, const Disk& disk, const fs::p
   };
   const Store store(folder, disk);
   const fs::path attempt = store.begin(0);
+  const RemovedUnlessMoved leftovers(attempt);
   Manifest manifest{.program = program,
                     .written = utc_now(),
                     .config = config,

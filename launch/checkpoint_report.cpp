@@ -133,12 +133,16 @@ std::string to_text(const checkpoints::Checkpoint& checkpoint) {
   }
   std::size_t width = 0;
   std::int64_t parameters = 0;
+  bool has_optimizer = false;
   for (const StoredTensor& tensor : manifest.tensors) {
     width = std::max(width, tensor.info.name.size());
-    if (checkpoints::is_parameter(tensor.info.name)) parameters += tensor.info.size();
+    const bool is_parameter = checkpoints::is_parameter(tensor.info.name);
+    if (is_parameter) parameters += tensor.info.size();
+    has_optimizer |= !is_parameter;
   }
-  text += fmt::format("{} parameters in {} tensors, optimizer state among them\n",
-                      short_count(static_cast<double>(parameters)), manifest.tensors.size());
+  text += fmt::format("{} parameters in {} tensors, {}\n",
+                      short_count(static_cast<double>(parameters)), manifest.tensors.size(),
+                      has_optimizer ? "optimizer state among them" : "no optimizer state");
   for (const StoredTensor& tensor : manifest.tensors) {
     text += fmt::format("  {:<{}}  {:<5} {:<16} {} slice{}\n", tensor.info.name, width,
                         kernels::name_of(tensor.info.dtype), shape_of(tensor.info).dump(),

@@ -10,6 +10,7 @@
 #include "bench/checkpoint.h"
 #include "bench/measure.h"
 #include "launch/bootstrap.h"
+#include "launch/commands/bench_device.h"
 #include "launch/config.h"
 #include "launch/node.h"
 
@@ -27,11 +28,21 @@ struct Arguments {
 // Saves that a run makes, one for so many steps.
 constexpr double kInterval = 100;
 
-ExitCode bench_checkpoint(const Arguments& arguments) {
-  const auto job = start_job();
-  const int threads = std::max(1, usable_cores() / job->local_size());
+void check(const Arguments& arguments, const Job& job) {
+  const std::int64_t replica = arguments.tensor * arguments.pipeline;
+  if (job.size() % replica != 0) {
+    throw UsageError("--tp times --pp, " + std::to_string(replica) +
+                     ", must divide the number of ranks, " + std::to_string(job.size()));
+  }
+  if (arguments.hidden % 64 != 0) {
+    throw UsageError("--hidden " + std::to_string(arguments.hidden) + ": must be a multiple of 64");
+  }
+}
+
+ExitCode measure(const Arguments& arguments, Job& job) {
+  const int threads = std::max(1, usable_cores() / job.local_size());
   const auto backend = kernels::make_cpu_backend({.threads = threads});
-  const auto world = job->make_world({.spin = job->local_size() * threads < usable_cores()});
+  const auto world = job.make_world({.spin = job.local_size() * threads < usable_cores()});
   bench::CheckpointOptions options;
   options.folder = arguments.folder;
   options.rounds = static_cast<int>(arguments.rounds);
@@ -48,18 +59,14 @@ ExitCode bench_checkpoint(const Arguments& arguments) {
                         .num_key_value_heads = arguments.hidden / 64,
                         .head_dim = 64,
                         .vocab_size = 32000};
-  if (job->size() % (options.step.tensor * options.step.pipeline) != 0) {
-    throw UsageError("--tp times --pp must divide the number of ranks, " +
-                     std::to_string(job->size()));
-  }
   const auto times = bench::run_checkpoints(*backend, *world, options);
-  if (job->rank() == 0) std::filesystem::remove_all(options.folder);
-  if (job->rank() != 0) return ExitCode::done;
+  if (job.rank() == 0) std::filesystem::remove_all(options.folder);
+  if (job.rank() != 0) return ExitCode::done;
   const auto bytes = static_cast<double>(times.bytes);
   const double write = bench::median(times.plain_write), save = bench::median(times.save);
   const double read = bench::median(times.plain_read), load = bench::median(times.load);
   const double stall = bench::median(times.stall);
-  const ordered_json result = {{"ranks", job->size()},
+  const ordered_json result = {{"ranks", job.size()},
                                {"bytes", times.bytes},
                                {"plain_write_gb_per_second", bytes / write / 1e9},
                                {"save_gb_per_second", bytes / save / 1e9},
@@ -83,11 +90,17 @@ ExitCode bench_checkpoint(const Arguments& arguments) {
       "read   shard files {:.2f} GB/s | into the model, checked {:.2f} GB/s | ratio {:.2f}\n"
       "stall  {:.0f} ms for a save, a step takes {:.0f} ms: {:.2f} % at interval {:.0f}\n"
       "memory {:.2f} GB more on rank 0 while saving\n",
-      bytes / 1e9, job->size(), arguments.rounds, bytes / write / 1e9, bytes / save / 1e9,
+      bytes / 1e9, job.size(), arguments.rounds, bytes / write / 1e9, bytes / save / 1e9,
       write / save, bytes / read / 1e9, bytes / load / 1e9, read / load, stall * 1e3,
       times.step * 1e3, 100 * stall / (kInterval * times.step), kInterval,
       static_cast<double>(times.extra_memory) / 1e9);
   return ExitCode::done;
+}
+
+ExitCode bench_checkpoint(const Arguments& arguments) {
+  const auto job = start_job();
+  return measured_after(
+      *job, [&] { check(arguments, *job); }, [&] { return measure(arguments, *job); });
 }
 
 }  // namespace

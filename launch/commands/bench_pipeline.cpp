@@ -11,6 +11,7 @@
 
 #include "bench/pipeline.h"
 #include "launch/bootstrap.h"
+#include "launch/commands/bench_device.h"
 #include "launch/config_file.h"
 #include "schedules/catalog.h"
 
@@ -60,16 +61,19 @@ void print_row(const bench::PipelineTimes& times) {
   std::fflush(stdout);
 }
 
-ExitCode bench_pipeline(PipelineArguments arguments) {
-  const auto job = start_job();
-  const auto world = job->make_world({});
-  bench::PipelineOptions& options = arguments.options;
+void check(const PipelineArguments& arguments) {
   if (arguments.milliseconds.size() != 3) throw UsageError("--times takes three numbers: F,B,W");
+  for (const std::string& kind : arguments.kinds) schedules::kind_named(kind);
+}
+
+ExitCode measure(PipelineArguments arguments, Job& job) {
+  const auto world = job.make_world({});
+  bench::PipelineOptions& options = arguments.options;
   options.share = {arguments.milliseconds[0] * 1e-3, arguments.milliseconds[1] * 1e-3,
                    arguments.milliseconds[2] * 1e-3};
   options.message_bytes = static_cast<std::int64_t>(arguments.message_megabytes * 0x1p20);
   const double message = bench::message_seconds(*world, options);
-  const bool speaks = job->rank() == 0;
+  const bool speaks = job.rank() == 0;
   if (speaks && !arguments.json) {
     fmt::print(
         "{} ranks, {} micro-batches, F {:g} ms, B {:g} ms, W {:g} ms of sleep, messages of {:g} MB "
@@ -100,6 +104,12 @@ ExitCode bench_pipeline(PipelineArguments arguments) {
                   .c_str());
   }
   return ExitCode::done;
+}
+
+ExitCode bench_pipeline(const PipelineArguments& arguments) {
+  const auto job = start_job();
+  return measured_after(
+      *job, [&] { check(arguments); }, [&] { return measure(arguments, *job); });
 }
 
 }  // namespace

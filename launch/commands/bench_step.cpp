@@ -67,6 +67,15 @@ bench::StepOptions options_of(const Arguments& arguments, const Job& job) {
     throw UsageError("--tp times --pp, " + std::to_string(replica) +
                      ", must divide the number of ranks, " + std::to_string(job.size()));
   }
+  if (arguments.preset.empty() && arguments.hidden % (2 * arguments.heads) != 0) {
+    throw UsageError("--hidden " + std::to_string(arguments.hidden) +
+                     ": must be a multiple of twice --heads, " +
+                     std::to_string(2 * arguments.heads));
+  }
+  if (arguments.preset.empty() && arguments.heads % arguments.kv_heads != 0) {
+    throw UsageError("--kv-heads " + std::to_string(arguments.kv_heads) +
+                     ": must divide --heads, " + std::to_string(arguments.heads));
+  }
   options.model = shape_of(arguments);
   options.recompute = kRecompute.at(arguments.recompute);
   return options;

@@ -132,6 +132,7 @@ std::string program() {
 }
 
 ExitCode import(const Arguments& arguments) {
+  checkpoints::require_hugging_face_folder(arguments.path);
   const models::Shape shape = models::read_hugging_face(arguments.path);
   const checkpoints::Disk disk;
   const fs::path made = checkpoints::import_hugging_face(arguments.path, disk, arguments.output,

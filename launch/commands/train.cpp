@@ -254,7 +254,7 @@ class Run {
   // A job that is about to be ended saves first.
   void look_at_the_clock() {
     if (stop_.requested || !deadline_.is_due(typical_seconds_, checkpoints_.last_seconds())) return;
-    stop_.requested = true;
+    stop_.requested = in_time_ = true;
     kernels::log().info("{:.0f} s are left: saves and stops", deadline_.left());
   }
 
@@ -310,8 +310,9 @@ class Run {
 
   void say_why_stopped(bool saved) const {
     const int signal = stop_.signal;
-    const std::string why = signal == 0 ? "to end in time or by another rank's signal"
-                                        : std::string("by ") + strsignal(signal);
+    const std::string why = signal != 0 ? std::string("by ") + strsignal(signal)
+                            : in_time_  ? "to end in time"
+                                        : "by another rank's signal";
     if (saved) {
       kernels::log().warn("stopped {} after step {}, saved; the same command goes on", why,
                           checkpoints_.last_step());
@@ -336,6 +337,7 @@ class Run {
   double typical_seconds_ = 0;
   std::int64_t first_step_ = 1;
   Deadline deadline_{0};
+  bool in_time_ = false;  // whether that is why the run stops
 };
 
 ExitCode run_train(const TrainArguments& arguments) {

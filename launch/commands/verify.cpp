@@ -79,6 +79,7 @@ ExitCode run_verify(const VerifyArguments& arguments) {
     agree_on(*job, "training data", text_of_data(setup.data));
     make_device(setup, *job);
     phase = "verifying";
+    job->set_phase(phase);
     const auto world = make_world(setup, *job);
     measure_pipeline(setup, *world);
     agree_on(*job, "schedule", schedules::schedule_text(setup.options.schedule));
