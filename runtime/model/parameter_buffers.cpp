@@ -17,8 +17,8 @@ using kernels::View;
 // Owned parts start on cache lines, whatever the dtype.
 constexpr std::int64_t kPartAlignment = 32;
 
-// About a hundredth of a second of logarithms and cosines.
-constexpr std::size_t kInitialValuesPerThread = 500'000;
+// Some milliseconds of logarithms and cosines.
+constexpr std::size_t kInitialValuesPerThread = 200'000;
 
 }  // namespace
 

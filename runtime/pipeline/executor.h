@@ -71,11 +71,13 @@ class Executor {
     std::vector<int> transfers;  // by number
     // (transfers, 4) of int32: stage, micro-batch, payload and number of each message.
     kernels::Tensor labels;
+    std::shared_ptr<std::byte[]> arrived;  // of what is received, the labels as the host sees them
   };
 
   // Transfers that follow each other on one stream.
   struct Lane {
     std::unique_ptr<kernels::Stream> stream;
+    std::vector<int> channels;
     std::vector<int> transfers;
     std::size_t next = 0;
   };
