@@ -150,7 +150,7 @@ class MpiJob final : public Job {
   }
 
  private:
-  static constexpr std::chrono::milliseconds kShortest{1}, kLongest{50};
+  static constexpr std::chrono::microseconds kAwake{5'000}, kShortest{100}, kLongest{50'000};
 
   [[noreturn]] void end(int code, const std::string& text) {
     std::fprintf(stderr, "error: %s\n", text.c_str());
@@ -159,19 +159,26 @@ class MpiJob final : public Job {
     std::_Exit(code);
   }
 
-  // Sleeps between looks: whoever is early leaves its core to those with work to do.
+  // Ranks that are all there leave at nearly the same time, which their clocks are compared by.
+  // Then sleeps between looks: whoever is early leaves its core to those with work to do.
   void wait(MPI_Request& request) const {
     const auto begin = std::chrono::steady_clock::now();
     auto pause = kShortest;
-    for (int done = 0;; pause = std::min(pause * 2, kLongest)) {
+    for (int done = 0;;) {
       MPI_Test(&request, &done, MPI_STATUS_IGNORE);
       if (done) return;
-      if (std::chrono::steady_clock::now() - begin > patience_) {
+      const auto waited = std::chrono::steady_clock::now() - begin;
+      if (waited < kAwake) {
+        std::this_thread::yield();
+        continue;
+      }
+      if (waited > patience_) {
         throw runtime::CommunicationError(
             "waited " + std::to_string(patience_.count()) +
             " ms for other ranks to get as far: to start, to read their files, or to end");
       }
       std::this_thread::sleep_for(pause);
+      pause = std::min(pause * 2, kLongest);
     }
   }
 

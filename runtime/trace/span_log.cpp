@@ -48,10 +48,10 @@ void SpanLog::add_on_host(Span::Work work, Clock::time_point start, Clock::time_
                       .end = seconds_of(end)});
 }
 
-// The host wakes some time after the stream has come to an instant: the shortest of a few times is
+// The host wakes some time after the stream has come to an instant: the shortest of many times is
 // nearest to the truth.
 double SpanLog::seconds_of_origin(kernels::Stream& stream) const {
-  constexpr int kTries = 5;
+  constexpr int kTries = 25;
   double earliest = 0;
   for (int i = 0; i < kTries; ++i) {
     const Instant now = stream.instant();
