@@ -1,6 +1,7 @@
 #include "kernels/cuda/attention_tiles.h"
 #include "kernels/cuda/device_numbers.cuh"
 #include "kernels/cuda/operations.h"
+#include "kernels/cuda/queue.h"
 
 namespace trireme::kernels {
 namespace {
@@ -164,20 +165,20 @@ unsigned blocks_for(std::int64_t warps) {
 }
 
 template <class T>
-void go_back(cudaStream_t stream, const AttentionBackward& op) {
-  const DeviceScratch<float> out_dot(stream, op.q.rows * op.shape.heads);
+void go_back(const Queue& queue, const AttentionBackward& op) {
+  const Scratch<float> out_dot(queue, op.q.rows * op.shape.heads);
   auto heads = heads_of<T>(op);
   heads.d_out = rows_of<T>(op.d_out);
   heads.d_q = rows_of<T>(op.d_q);
   heads.d_k = rows_of<T>(op.d_k);
   heads.d_v = rows_of<T>(op.d_v);
   heads.out_dot = {out_dot.data(), op.shape.sequence};
-  multiply_out<<<blocks_for(heads.tokens * heads.heads), kThreads, 0, stream>>>(heads);
+  multiply_out<<<blocks_for(heads.tokens * heads.heads), kThreads, 0, queue>>>(heads);
   check(cudaGetLastError());
-  if (differentiate_in_tiles(stream, op, out_dot.data())) return;
-  differentiate_queries<<<blocks_for(heads.tokens * heads.heads), kThreads, 0, stream>>>(heads);
+  if (differentiate_in_tiles(queue, op, out_dot.data())) return;
+  differentiate_queries<<<blocks_for(heads.tokens * heads.heads), kThreads, 0, queue>>>(heads);
   check(cudaGetLastError());
-  differentiate_keys<<<blocks_for(heads.tokens * heads.kv_heads), kThreads, 0, stream>>>(heads);
+  differentiate_keys<<<blocks_for(heads.tokens * heads.kv_heads), kThreads, 0, queue>>>(heads);
   check(cudaGetLastError());
 }
 
@@ -192,8 +193,8 @@ void launch(cudaStream_t stream, const Attention& op) {
   });
 }
 
-void launch(cudaStream_t stream, const AttentionBackward& op) {
-  dispatch(op.q.dtype, [&]<class T>() { go_back<T>(stream, op); });
+void launch(const Queue& queue, const AttentionBackward& op) {
+  dispatch(op.q.dtype, [&]<class T>() { go_back<T>(queue, op); });
 }
 
 }  // namespace trireme::kernels

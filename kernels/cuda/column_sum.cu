@@ -1,5 +1,6 @@
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/operations.h"
+#include "kernels/cuda/queue.h"
 
 namespace trireme::kernels {
 namespace {
@@ -26,25 +27,25 @@ struct Losses {
 };
 
 template <class T>
-void column_sum(cudaStream_t stream, const ColumnSum& op) {
+void column_sum(const Queue& queue, const ColumnSum& op) {
   constexpr int kWide = 16 / static_cast<int>(sizeof(T));
   const Elements<T> elements{rows_of<T>(op.x)};
   if (in_packs<T>({op.x})) {
-    add_column_sums<kWide, float>(stream, op.x.shape(), op.out, elements);
+    add_column_sums<kWide, float>(queue, op.x.shape(), op.out, elements);
   } else {
-    add_column_sums<1, float>(stream, op.x.shape(), op.out, elements);
+    add_column_sums<1, float>(queue, op.x.shape(), op.out, elements);
   }
 }
 
 }  // namespace
 
-void launch(cudaStream_t stream, const ColumnSum& op) {
+void launch(const Queue& queue, const ColumnSum& op) {
   if (op.x.rows == 0) return;
   if (op.x.dtype == Dtype::f64) {
     const Losses losses{rows_of<double>(op.x)};
-    return add_column_sums<1, double>(stream, op.x.shape(), op.out, losses);
+    return add_column_sums<1, double>(queue, op.x.shape(), op.out, losses);
   }
-  dispatch(op.x.dtype, [&]<class T>() { column_sum<T>(stream, op); });
+  dispatch(op.x.dtype, [&]<class T>() { column_sum<T>(queue, op); });
 }
 
 }  // namespace trireme::kernels

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/cuda/device_numbers.cuh"
+#include "kernels/cuda/queue.h"
 
 // Sums of columns: of blocks of rows first, then of the blocks. The order depends on the shape
 // alone, so the same numbers give the same bits.
@@ -66,15 +67,15 @@ void add_rows(cudaStream_t stream, std::int64_t rows, std::int64_t columns, cons
 }
 
 template <int n, class Sum, class Value>
-void add_column_sums(cudaStream_t stream, Shape shape, View out, const Value& value) {
+void add_column_sums(const Queue& queue, Shape shape, View out, const Value& value) {
   constexpr std::int64_t kColumns = kColumnLanes * n;
   const std::int64_t blocks = (shape.rows + kBlockRows - 1) / kBlockRows;
-  const DeviceScratch<Sum> parts(stream, blocks * shape.columns);
+  const Scratch<Sum> parts(queue, blocks * shape.columns);
   const dim3 grid(static_cast<unsigned>((shape.columns + kColumns - 1) / kColumns),
                   static_cast<unsigned>(blocks));
-  sum_blocks<n><<<grid, kThreads, 0, stream>>>(shape, parts.data(), value);
+  sum_blocks<n><<<grid, kThreads, 0, queue>>>(shape, parts.data(), value);
   check(cudaGetLastError());
-  add_rows(stream, blocks, shape.columns, parts.data(), out);
+  add_rows(queue, blocks, shape.columns, parts.data(), out);
 }
 
 }  // namespace trireme::kernels

@@ -1,5 +1,6 @@
 #include "kernels/cuda/device_numbers.cuh"
 #include "kernels/cuda/operations.h"
+#include "kernels/cuda/queue.h"
 
 namespace trireme::kernels {
 namespace {
@@ -108,15 +109,15 @@ Targets targets_of(const Op& op) {
 float* floats(const View& view) { return static_cast<float*>(view.data); }
 
 template <class T>
-void cross_entropy(cudaStream_t stream, const CrossEntropy& op) {
-  const DeviceScratch<double> losses(stream, op.logits.rows);
-  differentiate_rows<<<static_cast<unsigned>(op.logits.rows), kThreads, 0, stream>>>(
+void cross_entropy(const Queue& queue, const CrossEntropy& op) {
+  const Scratch<double> losses(queue, op.logits.rows);
+  differentiate_rows<<<static_cast<unsigned>(op.logits.rows), kThreads, 0, queue>>>(
       rows_of<T>(op.logits), targets_of(op), floats(op.maximum), floats(op.sum_exp),
       floats(op.target_logit), losses.data(), static_cast<float>(op.gradient_scale),
       op.with_gradient);
   check(cudaGetLastError());
-  add_losses<<<1, kThreads, 0, stream>>>(op.logits.rows, losses.data(),
-                                         static_cast<double*>(op.loss.data));
+  add_losses<<<1, kThreads, 0, queue>>>(op.logits.rows, losses.data(),
+                                        static_cast<double*>(op.loss.data));
   check(cudaGetLastError());
 }
 
@@ -140,8 +141,8 @@ void launch(cudaStream_t stream, const MergeStatistics& op) {
   check(cudaGetLastError());
 }
 
-void launch(cudaStream_t stream, const CrossEntropy& op) {
-  dispatch(op.logits.dtype, [&]<class T>() { cross_entropy<T>(stream, op); });
+void launch(const Queue& queue, const CrossEntropy& op) {
+  dispatch(op.logits.dtype, [&]<class T>() { cross_entropy<T>(queue, op); });
 }
 
 }  // namespace trireme::kernels

@@ -98,7 +98,7 @@ void CudaAttention::launch_fastest(Stream& stream, const Op& op) {
     }
   }
   lock.unlock();
-  kernels::launch(native(stream), op);
+  kernels::launch(Queue(stream, pool_), op);
 }
 
 template <class Op>
@@ -122,7 +122,7 @@ std::optional<CudnnPlan> CudaAttention::choose(Stream& stream, const Op& op) {
         graph_of(*library_, op).plans({.handle = handle_for(stream)}, std::min(tries_, kMostPlans));
     if (plans.empty()) return fastest;
     AttentionTrial trial(pool_, stream, op);
-    const auto own = [&] { kernels::launch(native(stream), operation_of<Op>(trial)); };
+    const auto own = [&] { kernels::launch(Queue(stream, pool_), operation_of<Op>(trial)); };
     own();
     trial.expect_these_results();
     float best = time_runs(native(stream), own);

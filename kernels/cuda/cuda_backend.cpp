@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <limits>
 #include <type_traits>
 
 #include "kernels/backend.h"
@@ -18,17 +17,6 @@
 namespace trireme::kernels {
 namespace {
 
-// What operations take for a moment stays with the program, and never makes a stream wait for
-// another: that one may be held until this one is done.
-void keep_scratch_memory(int device) {
-  cudaMemPool_t pool = nullptr;
-  check(cudaDeviceGetDefaultMemPool(&pool, device));
-  std::uint64_t everything = std::numeric_limits<std::uint64_t>::max();
-  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &everything));
-  int no = 0;
-  check(cudaMemPoolSetAttribute(pool, cudaMemPoolReuseAllowInternalDependencies, &no));
-}
-
 // Before anything is made that belongs to the device of the calling thread, cuBLASLt's handle too.
 int chosen(int device) {
   check(cudaSetDevice(device));
@@ -40,7 +28,6 @@ class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(int device) : device_(chosen(device)) {
     check(cudaGetDeviceProperties(&properties_, device));
-    keep_scratch_memory(device);
   }
 
   std::string description() const override {
@@ -114,16 +101,17 @@ class CudaBackend final : public Backend {
 
  private:
   void enqueue(Stream& stream, const Operation& operation) override {
+    const Queue queue(stream, *pool_);
     std::visit(
         [&](const auto& op) {
           using Op = std::decay_t<decltype(op)>;
           if constexpr (std::is_same_v<Op, Matmul>) {
-            matmul_.launch(stream, op);
+            matmul_.launch(queue, op);
           } else if constexpr (std::is_same_v<Op, Attention> ||
                                std::is_same_v<Op, AttentionBackward>) {
             attention_.launch(stream, op);
           } else {
-            launch(native(stream), op);
+            launch(queue, op);
           }
         },
         operation);
@@ -132,7 +120,7 @@ class CudaBackend final : public Backend {
   int device_;
   cudaDeviceProp properties_ = {};
   std::unique_ptr<Pool> pool_ = make_device_pool(device_);
-  CudaMatmul matmul_{*pool_};
+  CudaMatmul matmul_;
   CudaAttention attention_{*pool_};
 };
 

@@ -8,15 +8,13 @@
 #include <vector>
 
 #include "kernels/cuda/cuda_check.h"
-#include "kernels/cuda/cuda_stream.h"
 #include "kernels/cuda/timed_runs.h"
 #include "kernels/cuda/workspace.h"
 
 namespace trireme::kernels {
 namespace {
 
-constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;  // what NVIDIA advises for Hopper
-constexpr std::size_t kBiasBytes = std::size_t{1} << 20;        // behind it: a bias that was moved
+constexpr std::size_t kMostWorkspace = std::size_t{32} << 20;  // bytes: NVIDIA's advice for Hopper
 constexpr std::uint32_t kBiasAlignment = 16;
 
 cudaDataType_t type_of(Dtype dtype) {
@@ -89,7 +87,7 @@ Preference preference_for(const Matmul& op) {
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
     check(cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value));
   };
-  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
+  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kMostWorkspace);
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(op.b));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(op.a));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(op.out));
@@ -104,13 +102,18 @@ struct CudaMatmul::Plan {
   Description description;
   Layout a, b, out;
   cublasLtMatmulAlgo_t algorithm = {};
-  int tried = 0;  // algorithms, at most
+  std::size_t workspace = 0;  // bytes that the algorithm works with
+  int tried = 0;              // algorithms, at most
+
+  void take(const cublasLtMatmulHeuristicResult_t& choice) {
+    algorithm = choice.algo;
+    workspace = choice.workspaceSize;
+  }
 };
 
-CudaMatmul::CudaMatmul(Pool& pool) : pool_(pool) { check(cublasLtCreate(&handle_)); }
+CudaMatmul::CudaMatmul() { check(cublasLtCreate(&handle_)); }
 
 CudaMatmul::~CudaMatmul() {
-  for (const auto& [stream, workspace] : workspaces_) cudaFree(workspace);
   plans_.clear();
   cublasLtDestroy(handle_);
 }
@@ -137,19 +140,19 @@ void CudaMatmul::try_algorithms(int most) {
   tries_ = most;
 }
 
-CudaMatmul::Plan& CudaMatmul::plan_for(Stream& stream, const Matmul& op) {
+CudaMatmul::Plan& CudaMatmul::plan_for(const Queue& queue, const Matmul& op) {
   auto& plan = plans_[kind_of(op)];
   if (plan && plan->tried >= tries_) return *plan;
   auto made = std::make_unique<Plan>(Plan{.description = describe(op),
                                           .a = layout_of(op.b),
                                           .b = layout_of(op.a),
                                           .out = layout_of(op.out)});
-  choose(stream, op, *made);
+  choose(queue, op, *made);
   plan = std::move(made);
   return *plan;
 }
 
-void CudaMatmul::choose(Stream& stream, const Matmul& op, Plan& plan) {
+void CudaMatmul::choose(const Queue& queue, const Matmul& op, Plan& plan) {
   const Preference preference = preference_for(op);
   std::vector<cublasLtMatmulHeuristicResult_t> choices(
       static_cast<std::size_t>(std::max(tries_, 1)));
@@ -158,65 +161,59 @@ void CudaMatmul::choose(Stream& stream, const Matmul& op, Plan& plan) {
                                        plan.out.get(), plan.out.get(), preference.get(),
                                        static_cast<int>(choices.size()), choices.data(), &found));
   if (found == 0) throw DeviceError("cuBLASLt knows no algorithm for a product of this shape");
-  plan.algorithm = choices[0].algo;
+  plan.take(choices[0]);
   plan.tried = tries_;
   if (found == 1) return;
   // In memory of its own: what the product adds to stays as it is.
-  const Tensor out = workspace_if_any(pool_, stream, {op.out.rows, op.out.stride}, op.out.dtype);
+  const Tensor out =
+      workspace_if_any(queue.pool(), queue.stream(), {op.out.rows, op.out.stride}, op.out.dtype);
   if (!out) return;
   float best = std::numeric_limits<float>::infinity();
-  cublasLtMatmulAlgo_t fastest = plan.algorithm;
-  for (int i = 0; i < found; ++i) {
-    plan.algorithm = choices[static_cast<std::size_t>(i)].algo;
-    const auto milliseconds = time(native(stream), op, plan, out.view().data);
+  std::size_t fastest = 0;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(found); ++i) {
+    plan.take(choices[i]);
+    const auto milliseconds = time(queue, op, plan, out.view().data);
     if (!milliseconds || *milliseconds > kWorthIt * best) continue;
     best = *milliseconds;
-    fastest = plan.algorithm;
+    fastest = i;
   }
-  plan.algorithm = fastest;
+  plan.take(choices[fastest]);
 }
 
-std::optional<float> CudaMatmul::time(cudaStream_t stream, const Matmul& op, const Plan& plan,
+std::optional<float> CudaMatmul::time(const Queue& queue, const Matmul& op, const Plan& plan,
                                       void* out) {
-  if (multiply(stream, op, plan, out) != CUBLAS_STATUS_SUCCESS) return std::nullopt;
-  return time_runs(stream, [&] { check(multiply(stream, op, plan, out)); });
+  if (multiply(queue, op, plan, out) != CUBLAS_STATUS_SUCCESS) return std::nullopt;
+  return time_runs(queue, [&] { check(multiply(queue, op, plan, out)); });
 }
 
-cublasStatus_t CudaMatmul::multiply(cudaStream_t stream, const Matmul& op, const Plan& plan,
+cublasStatus_t CudaMatmul::multiply(const Queue& queue, const Matmul& op, const Plan& plan,
                                     void* out) {
+  std::optional<Scratch<std::byte>> workspace;
+  if (plan.workspace > 0) workspace.emplace(queue, static_cast<std::int64_t>(plan.workspace));
   const float one = 1, keep = op.accumulate ? 1.0f : 0.0f;
   return cublasLtMatmul(handle_, plan.description.get(), &one, op.b.data, plan.a.get(), op.a.data,
                         plan.b.get(), &keep, out, plan.out.get(), out, plan.out.get(),
-                        &plan.algorithm, workspace_of(stream), kWorkspaceBytes, stream);
+                        &plan.algorithm, workspace ? workspace->data() : nullptr, plan.workspace,
+                        queue);
 }
 
-std::byte* CudaMatmul::workspace_of(cudaStream_t stream) {
-  std::byte*& workspace = workspaces_[stream];
-  if (!workspace) {
-    void* made = nullptr;
-    check(cudaMalloc(&made, kWorkspaceBytes + kBiasBytes));
-    workspace = static_cast<std::byte*>(made);
-  }
-  return workspace;
-}
-
-void CudaMatmul::launch(Stream& stream, const Matmul& op) {
+void CudaMatmul::launch(const Queue& queue, const Matmul& op) {
   if (op.out.size() == 0) return;
   const std::lock_guard lock(mutex_);
-  if (!op.bias || alignment_of(op.bias) >= kBiasAlignment) return launch_aligned(stream, op);
+  if (!op.bias || alignment_of(op.bias) >= kBiasAlignment) return launch_aligned(queue, op);
   // Parameters follow each other without gaps; cuBLASLt reads a bias in packs.
-  expects(op.bias.bytes() <= kBiasBytes, "matmul on CUDA: an unaligned bias of at most 1 MiB");
+  const Scratch<std::byte> aligned(queue, static_cast<std::int64_t>(op.bias.bytes()));
   Matmul moved = op;
-  moved.bias.data = workspace_of(native(stream)) + kWorkspaceBytes;
+  moved.bias.data = aligned.data();
   check(cudaMemcpyAsync(moved.bias.data, op.bias.data, op.bias.bytes(), cudaMemcpyDeviceToDevice,
-                        native(stream)));
-  launch_aligned(stream, moved);
+                        queue));
+  launch_aligned(queue, moved);
 }
 
-void CudaMatmul::launch_aligned(Stream& stream, const Matmul& op) {
-  Plan& plan = plan_for(stream, op);
+void CudaMatmul::launch_aligned(const Queue& queue, const Matmul& op) {
+  Plan& plan = plan_for(queue, op);
   if (op.bias) set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, op.bias.data);
-  check(multiply(native(stream), op, plan, op.out.data));
+  check(multiply(queue, op, plan, op.out.data));
 }
 
 }  // namespace trireme::kernels

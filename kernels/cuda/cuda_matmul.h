@@ -3,30 +3,28 @@
 #include <cublasLt.h>
 
 #include <compare>
-#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 
-#include "kernels/memory.h"
+#include "kernels/cuda/queue.h"
 #include "kernels/ops.h"
 
 namespace trireme::kernels {
 
 // Matrix products by cuBLASLt, sums in f32 (never TF32). An algorithm is chosen once per kind of
 // product: the library's own first choice, the same in every run, or the fastest of its choices
-// when they are tried. Its workspace is made once per stream.
+// when they are tried. What it works with is taken for its length.
 class CudaMatmul {
  public:
-  // `pool` has to outlive it.
-  explicit CudaMatmul(Pool& pool);
+  CudaMatmul();
   ~CudaMatmul();
   CudaMatmul(const CudaMatmul&) = delete;
   CudaMatmul& operator=(const CudaMatmul&) = delete;
 
-  void launch(Stream& stream, const Matmul& op);
+  void launch(const Queue& queue, const Matmul& op);
 
   // How many algorithms are tried for products that come from now on: see Backend::try_ways.
   void try_algorithms(int most);
@@ -51,20 +49,17 @@ class CudaMatmul {
 
   static Operand operand_of(const View& view);
   static Kind kind_of(const Matmul& op);
-  Plan& plan_for(Stream& stream, const Matmul& op);
-  void choose(Stream& stream, const Matmul& op, Plan& plan);
+  Plan& plan_for(const Queue& queue, const Matmul& op);
+  void choose(const Queue& queue, const Matmul& op, Plan& plan);
   // Milliseconds of one product, into `out`; nothing if the algorithm cannot do it.
-  std::optional<float> time(cudaStream_t stream, const Matmul& op, const Plan& plan, void* out);
-  cublasStatus_t multiply(cudaStream_t stream, const Matmul& op, const Plan& plan, void* out);
-  std::byte* workspace_of(cudaStream_t stream);
-  void launch_aligned(Stream& stream, const Matmul& op);
+  std::optional<float> time(const Queue& queue, const Matmul& op, const Plan& plan, void* out);
+  cublasStatus_t multiply(const Queue& queue, const Matmul& op, const Plan& plan, void* out);
+  void launch_aligned(const Queue& queue, const Matmul& op);
 
-  Pool& pool_;
   cublasLtHandle_t handle_ = nullptr;
   std::mutex mutex_;
   int tries_ = 0;  // algorithms
   std::map<Kind, std::unique_ptr<Plan>> plans_;
-  std::map<cudaStream_t, std::byte*> workspaces_;
 };
 
 }  // namespace trireme::kernels

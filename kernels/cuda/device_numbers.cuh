@@ -208,23 +208,4 @@ __device__ inline float block_sum(float value) {
   return total;
 }
 
-// Memory for the length of one operation, in the order of its stream.
-template <class T>
-class DeviceScratch {
- public:
-  DeviceScratch(cudaStream_t stream, std::int64_t count) : stream_(stream) {
-    check(cudaMallocAsync(reinterpret_cast<void**>(&data_),
-                          static_cast<std::size_t>(count) * sizeof(T), stream));
-  }
-  DeviceScratch(const DeviceScratch&) = delete;
-  DeviceScratch& operator=(const DeviceScratch&) = delete;
-  ~DeviceScratch() { cudaFreeAsync(data_, stream_); }
-
-  T* data() const { return data_; }
-
- private:
-  cudaStream_t stream_;
-  T* data_ = nullptr;
-};
-
 }  // namespace trireme::kernels

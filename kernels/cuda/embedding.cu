@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/device_numbers.cuh"
 #include "kernels/cuda/operations.h"
+#include "kernels/cuda/queue.h"
 
 namespace trireme::kernels {
 namespace {
@@ -115,30 +116,30 @@ void add_sorted(cudaStream_t stream, const SortedTokens& tokens, const Embedding
 }
 
 template <class T>
-void add_to_table(cudaStream_t stream, const EmbeddingBackward& op) {
+void add_to_table(const Queue& queue, const EmbeddingBackward& op) {
   const std::int64_t tokens = op.d_out.rows;
-  const DeviceScratch<std::uint32_t> rows(stream, 2 * tokens);
-  const DeviceScratch<std::int32_t> numbers(stream, 2 * tokens);
+  const Scratch<std::uint32_t> rows(queue, 2 * tokens);
+  const Scratch<std::int32_t> numbers(queue, 2 * tokens);
   const auto blocks = static_cast<unsigned>((tokens + kThreads - 1) / kThreads);
-  find_rows<<<blocks, kThreads, 0, stream>>>(static_cast<const std::int32_t*>(op.ids.data), tokens,
-                                             op.first_id, op.d_table.rows, rows.data(),
-                                             numbers.data());
+  find_rows<<<blocks, kThreads, 0, queue>>>(static_cast<const std::int32_t*>(op.ids.data), tokens,
+                                            op.first_id, op.d_table.rows, rows.data(),
+                                            numbers.data());
   check(cudaGetLastError());
   const int bits = std::bit_width(static_cast<std::uint64_t>(op.d_table.rows));
   const auto sort = [&](void* scratch, std::size_t& bytes) {
-    check(cub::DeviceRadixSort::SortPairs(scratch, bytes, rows.data(), rows.data() + tokens,
-                                          numbers.data(), numbers.data() + tokens,
-                                          static_cast<int>(tokens), 0, bits, stream));
+    check(cub::DeviceRadixSort::SortPairs(
+        scratch, bytes, rows.data(), rows.data() + tokens, numbers.data(), numbers.data() + tokens,
+        static_cast<int>(tokens), 0, bits, static_cast<cudaStream_t>(queue)));
   };
   std::size_t bytes = 0;
   sort(nullptr, bytes);
-  const DeviceScratch<std::byte> scratch(stream, static_cast<std::int64_t>(bytes));
+  const Scratch<std::byte> scratch(queue, static_cast<std::int64_t>(bytes));
   sort(scratch.data(), bytes);
   const SortedTokens sorted{rows.data() + tokens, numbers.data() + tokens, tokens};
   if (in_packs<T>({op.d_out})) {
-    add_sorted<T, 16 / static_cast<int>(sizeof(T))>(stream, sorted, op);
+    add_sorted<T, 16 / static_cast<int>(sizeof(T))>(queue, sorted, op);
   } else {
-    add_sorted<T, 1>(stream, sorted, op);
+    add_sorted<T, 1>(queue, sorted, op);
   }
 }
 
@@ -174,11 +175,11 @@ void launch(cudaStream_t stream, const Embedding& op) {
   dispatch(op.out.dtype, [&]<class T>() { embed<T>(stream, op); });
 }
 
-void launch(cudaStream_t stream, const EmbeddingBackward& op) {
+void launch(const Queue& queue, const EmbeddingBackward& op) {
   if (op.d_out.rows == 0) return;
   dispatch(op.d_out.dtype, [&]<class T>() {
-    add_to_table<T>(stream, op);
-    if (op.d_positions) add_to_positions<T>(stream, op);
+    add_to_table<T>(queue, op);
+    if (op.d_positions) add_to_positions<T>(queue, op);
   });
 }
 

@@ -3,6 +3,7 @@
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/norm_rows.cuh"
 #include "kernels/cuda/operations.h"
+#include "kernels/cuda/queue.h"
 
 namespace trireme::kernels {
 namespace {
@@ -135,33 +136,33 @@ struct BiasGradient {
 };
 
 template <class T>
-void differentiate_long(cudaStream_t stream, const NormGradient<T>& n, View d_weight, View d_bias) {
+void differentiate_long(const Queue& queue, const NormGradient<T>& n, View d_weight, View d_bias) {
   const Shape shape{n.rows, n.columns};
   // The weight's gradient first: d_x may be the same memory as d_out's residual.
-  add_column_sums<1, float>(stream, shape, d_weight, WeightGradient<T>{n});
-  if (d_bias) add_column_sums<1, float>(stream, shape, d_bias, BiasGradient<T>{n});
-  differentiate_long_rows<<<static_cast<unsigned>(n.rows), kThreads, 0, stream>>>(n);
+  add_column_sums<1, float>(queue, shape, d_weight, WeightGradient<T>{n});
+  if (d_bias) add_column_sums<1, float>(queue, shape, d_bias, BiasGradient<T>{n});
+  differentiate_long_rows<<<static_cast<unsigned>(n.rows), kThreads, 0, queue>>>(n);
   check(cudaGetLastError());
 }
 
 template <class T, bool centered>
-void differentiate(cudaStream_t stream, const NormGradient<T>& norm, View d_weight, View d_bias,
+void differentiate(const Queue& queue, const NormGradient<T>& norm, View d_weight, View d_bias,
                    std::initializer_list<View> views) {
   if (norm.rows == 0) return;
   const std::int64_t rows_of_block =
       std::max(kFewestRows, (norm.rows + kMostBlocks - 1) / kMostBlocks);
   const std::int64_t blocks = (norm.rows + rows_of_block - 1) / rows_of_block;
   const auto grid = static_cast<unsigned>(blocks);
-  const DeviceScratch<float> weights(stream, blocks * norm.columns);
-  const DeviceScratch<float> biases(stream, centered ? blocks * norm.columns : 1);
+  const Scratch<float> weights(queue, blocks * norm.columns);
+  const Scratch<float> biases(queue, centered ? blocks * norm.columns : 1);
   const Shares shares{weights.data(), biases.data(), rows_of_block};
   const bool held = launch_held<T, kMostHeld>(norm.columns, views, [&]<class Mine>() {
-    differentiate_rows<T, Mine, centered><<<grid, kThreads, 0, stream>>>(norm, shares);
+    differentiate_rows<T, Mine, centered><<<grid, kThreads, 0, queue>>>(norm, shares);
   });
-  if (!held) return differentiate_long(stream, norm, d_weight, d_bias);
+  if (!held) return differentiate_long(queue, norm, d_weight, d_bias);
   check(cudaGetLastError());
-  add_rows(stream, blocks, norm.columns, weights.data(), d_weight);
-  if (centered) add_rows(stream, blocks, norm.columns, biases.data(), d_bias);
+  add_rows(queue, blocks, norm.columns, weights.data(), d_weight);
+  if (centered) add_rows(queue, blocks, norm.columns, biases.data(), d_bias);
 }
 
 template <class T, class Op>
@@ -178,22 +179,22 @@ NormGradient<T> norm_gradient(const Op& op) {
 
 }  // namespace
 
-void launch(cudaStream_t stream, const RmsNormBackward& op) {
+void launch(const Queue& queue, const RmsNormBackward& op) {
   dispatch(op.x.dtype, [&]<class T>() {
     auto gradient = norm_gradient<T>(op);
     gradient.scale = static_cast<const float*>(op.inv_rms.data);
-    differentiate<T, false>(stream, gradient, op.d_weight, View(),
+    differentiate<T, false>(queue, gradient, op.d_weight, View(),
                             {op.x, op.weight, op.d_out, op.d_residual, op.d_x});
   });
 }
 
-void launch(cudaStream_t stream, const LayerNormBackward& op) {
+void launch(const Queue& queue, const LayerNormBackward& op) {
   dispatch(op.x.dtype, [&]<class T>() {
     auto gradient = norm_gradient<T>(op);
     gradient.mean = static_cast<const float*>(op.mean.data);
     gradient.scale = static_cast<const float*>(op.inv_std.data);
     gradient.centered = true;
-    differentiate<T, true>(stream, gradient, op.d_weight, op.d_bias,
+    differentiate<T, true>(queue, gradient, op.d_weight, op.d_bias,
                            {op.x, op.weight, op.d_out, op.d_residual, op.d_x});
   });
 }

@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/device_numbers.cuh"
 #include "kernels/cuda/operations.h"
+#include "kernels/cuda/queue.h"
 
 namespace trireme::kernels {
 namespace {
@@ -57,14 +58,14 @@ __global__ void add_shares(int count, const double* shares, double* total) {
 }
 
 template <class T>
-void square(cudaStream_t stream, const SquaredNorm& op) {
+void square(const Queue& queue, const SquaredNorm& op) {
   const int blocks = norm_blocks(op.x.size());
-  const DeviceScratch<double> shares(stream, blocks);
+  const Scratch<double> shares(queue, blocks);
   const Shape shape = op.x.contiguous() ? Shape{1, op.x.size()} : op.x.shape();
-  square_shares<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(rows_of<T>(op.x), shape,
-                                                                        shares.data());
+  square_shares<<<static_cast<unsigned>(blocks), kThreads, 0, queue>>>(rows_of<T>(op.x), shape,
+                                                                       shares.data());
   check(cudaGetLastError());
-  add_shares<<<1, kThreads, 0, stream>>>(blocks, shares.data(), static_cast<double*>(op.out.data));
+  add_shares<<<1, kThreads, 0, queue>>>(blocks, shares.data(), static_cast<double*>(op.out.data));
   check(cudaGetLastError());
 }
 
@@ -116,8 +117,8 @@ void update(cudaStream_t stream, const AdamW& op) {
 
 }  // namespace
 
-void launch(cudaStream_t stream, const SquaredNorm& op) {
-  dispatch(op.x.dtype, [&]<class T>() { square<T>(stream, op); });
+void launch(const Queue& queue, const SquaredNorm& op) {
+  dispatch(op.x.dtype, [&]<class T>() { square<T>(queue, op); });
 }
 
 void launch(cudaStream_t stream, const AdamW& op) {

@@ -11,6 +11,9 @@ std::atomic<int> lt_last_algorithm = -1;
 
 namespace {
 
+// What every algorithm works with.
+constexpr std::size_t kWorkspace = 4096;  // bytes
+
 float number(const void* data, cudaDataType_t type, std::int64_t at) {
   switch (type) {
     case CUDA_R_16BF: return __bfloat162float(static_cast<const __nv_bfloat16*>(data)[at]);
@@ -146,7 +149,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                                               cublasLtMatmulHeuristicResult_t* results,
                                               int* found) {
   *found = std::min(wanted, static_cast<int>(lt_algorithms.size()));
-  for (int i = 0; i < *found; ++i) results[i].algo.number = i;
+  for (int i = 0; i < *found; ++i) results[i] = {.algo = {i}, .workspaceSize = kWorkspace};
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -155,8 +158,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                               cublasLtMatrixLayout_t b_layout, const void* beta, const void* c,
                               cublasLtMatrixLayout_t c_layout, void* d,
                               cublasLtMatrixLayout_t d_layout,
-                              const cublasLtMatmulAlgo_t* algorithm, void*, std::size_t,
-                              cudaStream_t stream) {
+                              const cublasLtMatmulAlgo_t* algorithm, void* workspace,
+                              std::size_t workspace_bytes, cudaStream_t stream) {
   const Product product{.how = *description,
                         .alpha = *static_cast<const float*>(alpha),
                         .beta = *static_cast<const float*>(beta),
@@ -169,11 +172,13 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                         .d = d,
                         .d_layout = *d_layout};
   const bool is_aligned = reinterpret_cast<std::uintptr_t>(description->bias) % 16 == 0;
-  if (!product.fits() || !is_aligned) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (!product.fits() || !is_aligned || workspace_bytes < kWorkspace)
+    return CUBLAS_STATUS_NOT_SUPPORTED;
   const double milliseconds = lt_algorithms.at(static_cast<std::size_t>(algorithm->number));
   if (milliseconds < 0) return CUBLAS_STATUS_NOT_SUPPORTED;
   lt_last_algorithm = algorithm->number;
-  stream->queue.enqueue([product, milliseconds] {
+  stream->queue.enqueue([product, milliseconds, workspace] {
+    std::memset(workspace, 0xff, kWorkspace);
     std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(milliseconds));
     product.run();
   });

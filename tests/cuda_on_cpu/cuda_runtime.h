@@ -92,13 +92,6 @@ T __shfl_xor_sync(unsigned mask, T value, unsigned lanes) {
   return __shfl_sync(mask, value, lane ^ lanes);
 }
 
-using cudaMemPool_t = struct MemPoolOnCpu*;
-enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold, cudaMemPoolReuseAllowInternalDependencies };
-inline cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t*, int) { return cudaSuccess; }
-inline cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) {
-  return cudaSuccess;
-}
-
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 inline cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return cudaSuccess; }
 
@@ -140,13 +133,6 @@ inline cudaError_t cudaMalloc(void** data, std::size_t bytes) {
 }
 inline cudaError_t cudaFree(void* data) {
   std::free(data);
-  return cudaSuccess;
-}
-inline cudaError_t cudaMallocAsync(void** data, std::size_t bytes, cudaStream_t) {
-  return cudaMalloc(data, bytes);
-}
-inline cudaError_t cudaFreeAsync(void* data, cudaStream_t stream) {
-  stream->queue.enqueue_always([data](const std::exception_ptr&) { std::free(data); });
   return cudaSuccess;
 }
 inline cudaError_t cudaMallocHost(void** data, std::size_t bytes) {

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <cstring>
 
 #include "kernels/arena_pool.h"
 #include "kernels/caching_pool.h"
@@ -27,8 +28,12 @@ class MappedRegion final : public MemoryRegion {
   bool grow_to(std::size_t bytes, std::size_t) override {
     if (bytes > kCapacity) return false;
     if (bytes <= usable_) return true;
+    const std::size_t before = usable_;
     usable_ = (bytes + kPage - 1) / kPage * kPage;
-    return mprotect(begin_, usable_, PROT_READ | PROT_WRITE) == 0;
+    if (mprotect(begin_, usable_, PROT_READ | PROT_WRITE) != 0) return false;
+    // Not zero, as memory of a GPU is not.
+    std::memset(begin_ + before, 0xff, usable_ - before);
+    return true;
   }
 
  private:

@@ -32,6 +32,13 @@ TEST_F(CudaMatmulTest, TakesTheFirstAlgorithm) {
   EXPECT_EQ(used(5), 0);
 }
 
+TEST_F(CudaMatmulTest, WorksWithMemoryThatIsAccountedForAndGivenBack) {
+  device.backend->reset_memory_peaks();
+  used(5);
+  EXPECT_EQ(device.backend->memory().of(Category::workspace).peak, 4096);
+  EXPECT_EQ(device.backend->memory().of(Category::workspace).current, 0);
+}
+
 TEST_F(CudaMatmulTest, TriesMoreWaysWhereFewerWereTried) {
   device.backend->try_ways(2);
   EXPECT_NE(used(5), 2) << "the third";

@@ -51,7 +51,7 @@ TEST_F(CudnnAttentionTest, GraphsComputeWhatTheOwnKernelsDo) {
   const auto library = load_cudnn();
   DnnHandle handle{.stream = native(*device.stream)};
   const auto expect_the_same = [&](AttentionTrial& trial, const auto& op) {
-    launch(handle.stream, op);
+    launch(Queue(*device.stream, *pool), op);
     trial.expect_these_results();
     trial.forget_results();
     EXPECT_TRUE(std::isnan(trial.error())) << "forgotten";

@@ -242,11 +242,15 @@ void multiply(const Product& product) {
   const std::int64_t common = own_is_left ? product.b.lines : product.a.lines;
   const auto common_bytes =
       static_cast<std::size_t>(panels_of(smaller(common, kCommonLines)) * kPanel);
-  char* packed_common = static_cast<char*>(take_scratch(common_bytes));
+  constexpr auto kOwnBytes = static_cast<std::size_t>(panels_of(kOwnLines) * kPanel);
+  const auto threads = static_cast<std::size_t>(omp_get_max_threads());
+  // All of it here: what fails must not do so in a region whose threads wait for each other.
+  const std::size_t bytes = common_bytes + threads * kOwnBytes;
+  char* const scratch = static_cast<char*>(take_scratch(bytes));
+  char* const packed_common = scratch + threads * kOwnBytes;
 #pragma omp parallel
   {
-    constexpr auto kOwnBytes = static_cast<std::size_t>(panels_of(kOwnLines) * kPanel);
-    char* packed_own = static_cast<char*>(take_scratch(kOwnBytes));
+    char* const packed_own = scratch + static_cast<std::size_t>(omp_get_thread_num()) * kOwnBytes;
     const TileConfiguration configuration;
     _tile_loadconfig(&configuration);
     if (own_is_left) {
@@ -255,9 +259,8 @@ void multiply(const Product& product) {
       multiply_on_thread<Stored, false>(product, packed_own, packed_common);
     }
     _tile_release();
-    give_scratch(packed_own, kOwnBytes);
   }
-  give_scratch(packed_common, common_bytes);
+  give_scratch(scratch, bytes);
 }
 
 // Products of bf16 in one of numbers that consist of as many parts.

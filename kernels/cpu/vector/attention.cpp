@@ -1,5 +1,6 @@
 #include <limits>
 
+#include "kernels/cpu/region_failure.h"
 #include "kernels/cpu/vector/block_multiply.h"
 #include "kernels/cpu/vector/numbers.h"
 #include "kernels/cpu/vector/operations.h"
@@ -255,14 +256,20 @@ void run(const Attention& op) {
     const std::int64_t strips = (op.shape.sequence + kStrip - 1) / kStrip;
     const std::int64_t sequences = op.q.rows / op.shape.sequence;
     const std::int64_t tasks = sequences * op.shape.kv_heads * strips;
+    RegionFailure failure;
 #pragma omp parallel for schedule(dynamic)
     for (std::int64_t task = 0; task < tasks; ++task) {
       // The longest strips first, so that no thread is left with one at the end.
       const std::int64_t begin = (strips - 1 - task / (sequences * op.shape.kv_heads)) * kStrip;
       const std::int64_t sequence = task / op.shape.kv_heads % sequences;
-      ForwardStrip<T>(op, sequence * op.shape.sequence, task % op.shape.kv_heads, begin,
-                      smaller(begin + kStrip, op.shape.sequence));
+      try {
+        ForwardStrip<T>(op, sequence * op.shape.sequence, task % op.shape.kv_heads, begin,
+                        smaller(begin + kStrip, op.shape.sequence));
+      } catch (...) {
+        failure.keep();
+      }
     }
+    failure.rethrow();
   });
 }
 
@@ -270,10 +277,16 @@ void run(const AttentionBackward& op) {
   dispatch(op.q.dtype, [&](auto type) {
     using T = decltype(type);
     const std::int64_t tasks = op.q.rows / op.shape.sequence * op.shape.kv_heads;
+    RegionFailure failure;
 #pragma omp parallel for schedule(dynamic)
     for (std::int64_t task = 0; task < tasks; ++task) {
-      BackwardHead<T>(op, task / op.shape.kv_heads * op.shape.sequence, task % op.shape.kv_heads);
+      try {
+        BackwardHead<T>(op, task / op.shape.kv_heads * op.shape.sequence, task % op.shape.kv_heads);
+      } catch (...) {
+        failure.keep();
+      }
     }
+    failure.rethrow();
   });
 }
 
