@@ -32,21 +32,39 @@ std::size_t index(int value) { return static_cast<std::size_t>(value); }
 
 Executor::Executor(kernels::Backend& backend, kernels::Stream& compute, schedules::Program program,
                    Communicator& pipeline, MessageFormat message, SpanLog* spans)
+    : Executor(backend, compute, std::move(program), pipeline.rank(), message, spans) {
+  kernels::expects(static_cast<int>(program_.ranks.size()) == pipeline.size(),
+                   "executor: a program for as many ranks as the pipeline has");
+  open_channels(pipeline);
+  assign_transfers();
+  make_lanes();
+}
+
+Executor::Executor(kernels::Backend& backend, kernels::Stream& compute, schedules::Program program,
+                   const Executor& other, MessageFormat message)
+    : Executor(backend, compute, std::move(program), other.rank_, message, nullptr) {
+  for (std::size_t i = 0; i < program_.channels.size(); ++i) {
+    const schedules::Channel& channel = program_.channels[i];
+    if (channel.source != rank_ && channel.destination != rank_) continue;
+    add_end(static_cast<int>(i), other.group_of(channel));
+  }
+  assign_transfers();
+  make_lanes();
+}
+
+Executor::Executor(kernels::Backend& backend, kernels::Stream& compute, schedules::Program program,
+                   int rank, MessageFormat message, SpanLog* spans)
     : backend_(backend),
       compute_(compute),
       program_(std::move(program)),
       head_(schedules::head_start(program_)),
       message_(message),
-      rank_(pipeline.rank()),
+      rank_(rank),
       spans_(program_, rank_, spans) {
-  kernels::expects(static_cast<int>(program_.ranks.size()) == pipeline.size(),
-                   "executor: a program for as many ranks as the pipeline has");
   for (const Action& action : program_.schedule.ranks[index(rank_)]) {
     if (action.pass != Pass::recompute) continue;
     recomputed_.insert(program_.schedule.cell(action.stage, action.micro_batch));
   }
-  open_channels(pipeline);
-  make_lanes();
 }
 
 Executor::~Executor() {
@@ -70,12 +88,30 @@ void Executor::open_channels(Communicator& pipeline) {
         sends || receives ? 0 : 1 + rank_,
         "pipeline " + std::to_string(channel.source) + " to " + std::to_string(channel.destination),
         {.only_messages = true});
-    if (!sends && !receives) continue;
-    End& end = ends_[static_cast<int>(i)];
-    end.group = std::move(group);
-    end.sends = sends;
-    end.slots = channel.slots;
+    if (sends || receives) add_end(static_cast<int>(i), std::move(group));
   }
+}
+
+std::shared_ptr<Communicator> Executor::group_of(const schedules::Channel& channel) const {
+  for (const auto& [i, end] : ends_) {
+    const schedules::Channel& own = program_.channels[index(i)];
+    if (own.source == channel.source && own.destination == channel.destination &&
+        own.payload == channel.payload) {
+      return end.group;
+    }
+  }
+  throw kernels::ContractViolation("executor: a channel that the other program has, too");
+}
+
+void Executor::add_end(int channel, std::shared_ptr<Communicator> group) {
+  End& end = ends_[channel];
+  end.group = std::move(group);
+  end.sends = program_.channels[index(channel)].source == rank_;
+  end.slots = program_.channels[index(channel)].slots;
+}
+
+// To the ends, with the labels of each.
+void Executor::assign_transfers() {
   for (std::size_t i = 0; i < program_.transfers.size(); ++i) {
     const Transfer& transfer = program_.transfers[i];
     if (!is_mine(transfer)) continue;

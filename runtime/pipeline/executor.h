@@ -36,6 +36,10 @@ class Executor {
   // every action and message; of the executors on a pipeline, one may have it.
   Executor(kernels::Backend& backend, kernels::Stream& compute, schedules::Program program,
            Communicator& pipeline, MessageFormat message, SpanLog* spans = nullptr);
+  // Another program on the channels of `other`, which has all that this rank needs of them. Of the
+  // two, one runs at a time, from `run` or `begin` until check_messages.
+  Executor(kernels::Backend& backend, kernels::Stream& compute, schedules::Program program,
+           const Executor& other, MessageFormat message);
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
   ~Executor();
@@ -64,7 +68,7 @@ class Executor {
  private:
   // One end of a channel.
   struct End {
-    std::unique_ptr<Communicator> group;  // the two ranks
+    std::shared_ptr<Communicator> group;  // the two ranks
     bool sends = false;
     int slots = 0;
     int released = 0;
@@ -100,8 +104,15 @@ class Executor {
 
   using Key = std::pair<std::size_t, schedules::Payload>;  // a (stage, micro-batch) cell
 
+  // Without channels yet.
+  Executor(kernels::Backend& backend, kernels::Stream& compute, schedules::Program program,
+           int rank, MessageFormat message, SpanLog* spans);
+
   bool is_mine(const schedules::Transfer& transfer) const;
   void open_channels(Communicator& pipeline);
+  std::shared_ptr<Communicator> group_of(const schedules::Channel& channel) const;
+  void add_end(int channel, std::shared_ptr<Communicator> group);
+  void assign_transfers();
   void make_lanes();
   std::vector<std::int32_t> labels_of(const End& end) const;
   void begin_run();

@@ -93,8 +93,8 @@ void Trainer::build(std::map<int, models::LayerRange> stages) {
                                          message, options_.spans);
   if (validation_) {
     evaluation_ = std::make_unique<Executor>(
-        backend_, *compute_, schedules::lower(schedules::forward_only(options_.schedule)), pipeline,
-        message);
+        backend_, *compute_, schedules::lower(schedules::forward_only(options_.schedule)),
+        *training_, message);
   }
   step_ = std::make_unique<TrainingStep>(
       TrainingStep::Parts{.backend = backend_,

@@ -6,6 +6,7 @@
 #include "kernels/synthetic/synthetic_backend.h"
 #include "schedules/catalog.h"
 #include "schedules/memory.h"
+#include "schedules/passes.h"
 #include "tests/runtime/random_passes.h"
 #include "tests/support/device.h"
 #include "tests/support/ranks.h"
@@ -146,6 +147,34 @@ TEST(Executor, RunsWithOneStream) {
     const Schedule schedule = schedule_of(kind, 3, 6);
     const auto costs = schedules::Costs::even(schedule.placement, {}, 0.1);
     expect_runs(schedules::with_one_stream(schedules::lower(schedule), costs));
+  }
+}
+
+// Training and evaluation in turn, twice over.
+TEST(Executor, RunsAnotherProgramOnTheSameChannels) {
+  for (const auto& kind : schedules::kinds()) {
+    SCOPED_TRACE(kind.name);
+    const Schedule schedule = schedule_of(kind.name, 4, 8);
+    const Schedule forward = schedules::forward_only(schedule);
+    test::on_ranks(4, [&](Communicator& world) {
+      test::Device device;
+      Executor executor(*device.backend, *device.stream, schedules::lower(schedule), world,
+                        kMessage);
+      Executor other(*device.backend, *device.stream, schedules::lower(forward), executor,
+                     kMessage);
+      for (int step = 0; step < 2; ++step) {
+        StampingPasses passes(device, schedule), others(device, forward);
+        executor.run(passes);
+        executor.check_messages();
+        other.run(others);
+        other.check_messages();
+        EXPECT_EQ(others.ran(), forward.ranks[static_cast<std::size_t>(world.rank())]);
+      }
+      EXPECT_THROW(
+          Executor(*device.backend, *device.stream, schedules::lower(schedule), other, kMessage),
+          kernels::ContractViolation)
+          << "no channels for gradients";
+    });
   }
 }
 
