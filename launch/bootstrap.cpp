@@ -26,7 +26,6 @@ class LonelyJob final : public Job {
   }
   std::string description() const override { return "one process, no launcher"; }
   void set_patience(std::chrono::milliseconds) override {}
-  void set_phase(const std::string&) override {}
   [[noreturn]] void fail(int code, const std::string& text) override {
     const std::string whole = "rank 0 (" + host_name() + ") " + text;
     std::fprintf(stderr, "error: %s\n", whole.c_str());
@@ -41,6 +40,11 @@ bool is_set(const char* variable) {
 }
 
 }  // namespace
+
+void Job::set_phase(const std::string& phase) {
+  phase_ = phase;
+  tell_phase(phase);
+}
 
 void Job::set_log(std::function<void(const std::string&)> log) {
   const std::lock_guard lock(log_mutex_);

@@ -38,8 +38,9 @@ class Job {
   // How long a gather waits for other ranks before it throws CommunicationError.
   virtual void set_patience(std::chrono::milliseconds patience) = 0;
 
-  // What this rank is doing, for when another one asks: "training step 7".
-  virtual void set_phase(const std::string& phase) = 0;
+  // What this rank is doing, for when it fails or another one asks: "training step 7".
+  void set_phase(const std::string& phase);
+  const std::string& phase() const { return phase_; }
 
   // On rank 0: where else the error goes that ends the job.
   void set_log(std::function<void(const std::string&)> log);
@@ -51,6 +52,10 @@ class Job {
   [[noreturn]] virtual void fail(int code, const std::string& text) = 0;
 
  private:
+  // For others who ask.
+  virtual void tell_phase(const std::string& /*phase*/) {}
+
+  std::string phase_ = "reading the config";
   std::mutex log_mutex_;
   std::function<void(const std::string&)> log_;
 };

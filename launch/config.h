@@ -139,6 +139,9 @@ struct Problem {
   std::string rule;   // "must be ..."
 };
 
+// "run.toml:12: train.steps = 0: must be ..."
+std::string to_text(const Problem& problem);
+
 // The user asked for something that does not exist or cannot be: everything wrong at once.
 struct ConfigError : std::runtime_error {
   explicit ConfigError(std::vector<Problem> found);

@@ -102,15 +102,18 @@ void read_setting(LoadedConfig& loaded, const std::string& setting) {
 
 }  // namespace
 
+std::string to_text(const Problem& problem) {
+  const auto& [place, key, value, rule] = problem;
+  return (place.empty() ? std::string("default") : place) + ": " + key +
+         (value.empty() ? "" : " = " + value) + ": " + rule;
+}
+
 ConfigError::ConfigError(std::vector<Problem> found)
     : std::runtime_error([&] {
         std::string text =
             std::to_string(found.size()) + (found.size() == 1 ? " problem with the configuration"
                                                               : " problems with the configuration");
-        for (const auto& [place, key, value, rule] : found) {
-          text += "\n  " + (place.empty() ? std::string("default") : place) + ": " + key +
-                  (value.empty() ? "" : " = " + value) + ": " + rule;
-        }
+        for (const Problem& problem : found) text += "\n  " + to_text(problem);
         return text;
       }()),
       problems(std::move(found)) {}

@@ -142,7 +142,6 @@ class MpiJob final : public Job {
   }
 
   void set_patience(std::chrono::milliseconds patience) override { patience_ = patience; }
-  void set_phase(const std::string& phase) override { last_words_->set_phase(phase); }
 
   [[noreturn]] void fail(int code, const std::string& text) override {
     last_words_->fail(code, text);
@@ -151,6 +150,8 @@ class MpiJob final : public Job {
 
  private:
   static constexpr std::chrono::microseconds kAwake{5'000}, kShortest{100}, kLongest{50'000};
+
+  void tell_phase(const std::string& phase) override { last_words_->set_phase(phase); }
 
   [[noreturn]] void end(int code, const std::string& text) {
     std::fprintf(stderr, "error: %s\n", text.c_str());

@@ -86,7 +86,9 @@ void read_config(RankSetup& setup, const Job& job, const ConfigArguments& argume
   choose_device(setup, dry_run);
   setup.options = resolve(setup.loaded, ranks_of(setup.loaded, job, dry_run));
   if (!dry_run) check_memory(setup, job);
-  if (!setup.loaded.problems.empty()) throw ConfigError(setup.loaded.problems);
+  if (setup.loaded.problems.empty()) return;
+  if (!dry_run) add_missing_files(setup.loaded);
+  throw ConfigError(setup.loaded.problems);
 }
 
 void make_device(RankSetup& setup, const Job& job) {
@@ -141,9 +143,9 @@ void measure_pipeline(RankSetup& setup, runtime::Communicator& world) {
   if (!setup.loaded.problems.empty()) throw ConfigError(setup.loaded.problems);
 }
 
-void end_job(Job& job, const std::string& phase, const std::exception_ptr& exception) {
+void end_job(Job& job, const std::exception_ptr& exception) {
   const Failure failure = failure_of(exception);
-  job.fail(static_cast<int>(failure.code), "while " + phase + ": " + failure.message);
+  job.fail(static_cast<int>(failure.code), "while " + job.phase() + ": " + failure.message);
   std::abort();  // g++ does not see that a virtual function never returns
 }
 

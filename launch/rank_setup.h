@@ -52,6 +52,6 @@ bool measures_pipeline(const LoadedConfig& loaded);
 void measure_pipeline(RankSetup& setup, runtime::Communicator& world);
 
 // Says what this rank was doing when it failed, and ends every rank.
-[[noreturn]] void end_job(Job& job, const std::string& phase, const std::exception_ptr& exception);
+[[noreturn]] void end_job(Job& job, const std::exception_ptr& exception);
 
 }  // namespace trireme::launch

@@ -172,7 +172,7 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
   check_trace(loaded);
   check_resume(loaded);
   check_data(loaded, options.model);
-  if (!loaded.any_rejected("model")) check_tensor(loaded, options.model);
+  check_tensor(loaded, options.model);
   options.compute = resolve_compute(config.precision, config.train.device);
   options.sequence_length = config.train.seq_length;
   options.global_batch = config.train.global_batch_size;
@@ -207,8 +207,8 @@ runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
   options.recompute_layers = config.recompute.layers;
   if (!loaded.any_rejected("model")) {
     options.costs = runtime::pass_flops(options.model, options.sequence_length);
-    resolve_pipeline(loaded, options);
   }
+  resolve_pipeline(loaded, options);
   return options;
 }
 

@@ -104,7 +104,9 @@ void check_sizes(LoadedConfig& loaded, const Shape& shape) {
         "model.num_key_value_heads",
         "must divide num_attention_heads = " + std::to_string(heads) + ": " + divisors_of(heads));
   }
-  if (has_hidden && shape.family == Family::llama && shape.head_dim % 2 != 0) {
+  // Where heads do not divide the hidden size, it is no size of theirs.
+  const bool has_size = has_hidden && !loaded.rejected("model.num_attention_heads");
+  if (has_size && shape.family == Family::llama && shape.head_dim % 2 != 0) {
     loaded.reject("model.head_dim",
                   "must be even: rotary positions turn pairs of channels; it is " +
                       std::to_string(shape.head_dim));
@@ -119,7 +121,9 @@ void check_family(LoadedConfig& loaded, const Shape& shape) {
     }
     if (shape.qk_norm) loaded.reject("model.qk_norm", "must be false for gpt2");
     if (!shape.attention_bias) loaded.reject("model.attention_bias", "must be true for gpt2");
-    if (shape.num_key_value_heads != shape.num_attention_heads) {
+    const bool has_heads = !loaded.rejected("model.num_attention_heads") &&
+                           !loaded.rejected("model.num_key_value_heads");
+    if (has_heads && shape.num_key_value_heads != shape.num_attention_heads) {
       loaded.reject("model.num_key_value_heads",
                     "must be num_attention_heads = " + std::to_string(shape.num_attention_heads) +
                         " for gpt2");
@@ -172,10 +176,8 @@ models::Shape resolve_model(LoadedConfig& loaded) {
   if (loaded.rejected("model.preset") || loaded.rejected("model.hf_config")) return shape;
   const std::size_t problems = loaded.problems.size();
   check_sizes(loaded, shape);
-  if (loaded.problems.size() == problems) {
-    check_family(loaded, shape);
-    write_back(loaded.config.model, shape);
-  }
+  check_family(loaded, shape);
+  if (loaded.problems.size() == problems) write_back(loaded.config.model, shape);
   return shape;
 }
 

@@ -15,28 +15,47 @@ namespace {
 using runtime::Axis;
 using schedules::Schedule;
 
+// What tensor-parallel ranks share; 0 for what is not known, since its key has a problem.
+struct Shared {
+  std::int64_t heads = 0, kv_heads = 0, intermediate = 0, vocabulary = 0, tokens = 0;
+};
+
+Shared shared_by_ranks(const LoadedConfig& loaded, const models::Shape& shape) {
+  const auto known = [&](const char* key, std::int64_t size) {
+    return loaded.rejected(key) ? 0 : std::max<std::int64_t>(size, 0);
+  };
+  const TrainSection& train = loaded.config.train;
+  const bool shares_tokens = loaded.config.parallel.sequence &&
+                             !loaded.rejected("train.micro_batch_size") &&
+                             !loaded.rejected("train.seq_length");
+  // What is not given may follow from another size.
+  const bool has_hidden = !loaded.rejected("model.hidden_size");
+  const bool has_heads = !loaded.rejected("model.num_attention_heads");
+  return {
+      .heads = known("model.num_attention_heads", shape.num_attention_heads),
+      .kv_heads = has_heads ? known("model.num_key_value_heads", shape.num_key_value_heads) : 0,
+      .intermediate = has_hidden ? known("model.intermediate_size", shape.intermediate_size) : 0,
+      .vocabulary = known("model.vocab_size", shape.vocab_size),
+      .tokens = shares_tokens ? train.micro_batch_size * train.seq_length : 0};
+}
+
 // What a number of tensor-parallel ranks breaks; nothing if it will do.
-std::vector<std::string> broken_rules(const models::Shape& shape, const TrainSection& train,
-                                      bool sequence, std::int64_t ranks) {
+std::vector<std::string> broken_rules(const Shared& shared, std::int64_t ranks) {
   std::vector<std::string> broken;
-  const auto require = [&](bool holds, const std::string& rule) {
-    if (!holds) broken.push_back(rule);
+  const auto divides = [&](std::int64_t size) { return size % ranks == 0; };
+  const auto require = [&](std::int64_t size, bool holds, const char* rule, const char* name) {
+    if (size > 0 && !holds) {
+      broken.push_back(std::string(rule) + " " + name + " = " + std::to_string(size));
+    }
   };
-  const auto value = [](const char* name, std::int64_t number) {
-    return std::string(name) + " = " + std::to_string(number);
-  };
-  require(shape.num_attention_heads % ranks == 0,
-          "divide " + value("num_attention_heads", shape.num_attention_heads));
-  require(
-      shape.num_key_value_heads % ranks == 0 || ranks % shape.num_key_value_heads == 0,
-      "divide, or be a multiple of, " + value("num_key_value_heads", shape.num_key_value_heads));
-  require(shape.intermediate_size % ranks == 0,
-          "divide " + value("intermediate_size", shape.intermediate_size));
-  require(shape.vocab_size >= ranks, "be at most " + value("vocab_size", shape.vocab_size));
-  const std::int64_t tokens = train.micro_batch_size * train.seq_length;
-  require(!sequence || tokens % ranks == 0, "divide " +
-                                                value("micro_batch_size * seq_length", tokens) +
-                                                " (or set parallel.sequence = false)");
+  require(shared.heads, divides(shared.heads), "divide", "num_attention_heads");
+  const bool repeats = shared.kv_heads > 0 && ranks % shared.kv_heads == 0;
+  require(shared.kv_heads, divides(shared.kv_heads) || repeats, "divide, or be a multiple of,",
+          "num_key_value_heads");
+  require(shared.intermediate, divides(shared.intermediate), "divide", "intermediate_size");
+  require(shared.vocabulary, shared.vocabulary >= ranks, "be at most", "vocab_size");
+  require(shared.tokens, divides(shared.tokens), "divide", "micro_batch_size * seq_length");
+  if (!divides(shared.tokens)) broken.back() += " (or set parallel.sequence = false)";
   return broken;
 }
 
@@ -75,9 +94,11 @@ class PipelineResolver {
   }
 
  private:
-  // Of a step on each replica; 0 if they do not come out even.
+  // Of a step on each replica; 0 if they do not come out even, or for a model that is wrong.
   static int micro_batches_of(const LoadedConfig& loaded, const runtime::TrainerOptions& options) {
-    if (loaded.any_rejected("train") || loaded.any_rejected("parallel")) return 0;
+    for (const char* section : {"train", "parallel", "model"}) {
+      if (loaded.any_rejected(section)) return 0;
+    }
     return static_cast<int>(options.global_batch / options.micro_batch /
                             options.mesh.size(Axis::data));
   }
@@ -131,25 +152,28 @@ class PipelineResolver {
     if (split(schedule.placement.stages)) finish(schedule);
   }
 
-  // False if there are too few layers.
+  // False if there are too few layers, or something else is wrong with the model.
   bool split(std::int64_t stages) {
     const std::int64_t layers = options_.model.num_hidden_layers;
+    const bool has_layers = layers > 0 && !loaded_.rejected("model.num_hidden_layers");
     if (!section_.split.empty()) {
       if (static_cast<std::int64_t>(section_.split.size()) != stages) {
         loaded_.reject("schedule.split", "must list the layers of each of the " +
                                              std::to_string(stages) + " stages, or be \"auto\"");
         return false;
       }
+      if (!has_layers) return false;
       options_.stages = models::layers_as_listed(options_.model, section_.split);
       return true;
     }
-    if (stages > layers) {
+    if (has_layers && stages > layers) {
       loaded_.reject("parallel.pipeline", "pipeline * virtual stages = " + std::to_string(stages) +
                                               " stages need a layer each, the model has " +
                                               std::to_string(layers) +
                                               ": use fewer, or list layers in schedule.split");
       return false;
     }
+    if (loaded_.any_rejected("model")) return false;
     options_.stages =
         models::split_layers(options_.model, static_cast<int>(stages), options_.costs.whole());
     return true;
@@ -174,13 +198,14 @@ class PipelineResolver {
 
 void check_tensor(LoadedConfig& loaded, const models::Shape& shape) {
   const ParallelSection& parallel = loaded.config.parallel;
-  const TrainSection& train = loaded.config.train;
-  const auto broken = broken_rules(shape, train, parallel.sequence, parallel.tensor);
+  const Shared shared = shared_by_ranks(loaded, shape);
+  const auto broken = broken_rules(shared, parallel.tensor);
   if (parallel.tensor == 1 || broken.empty()) return;
   std::string rules, valid;
   for (const auto& rule : broken) rules += (rules.empty() ? "must " : ", and ") + rule;
-  for (std::int64_t ranks = 1; ranks <= shape.num_attention_heads; ++ranks) {
-    if (!broken_rules(shape, train, parallel.sequence, ranks).empty()) continue;
+  const std::int64_t most = shared.heads > 0 ? shared.heads : parallel.tensor;
+  for (std::int64_t ranks = 1; ranks <= most; ++ranks) {
+    if (!broken_rules(shared, ranks).empty()) continue;
     valid += (valid.empty() ? "" : ", ") + std::to_string(ranks);
   }
   loaded.reject("parallel.tensor", rules + "; valid: " + valid);

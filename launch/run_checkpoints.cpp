@@ -47,14 +47,24 @@ void RunCheckpoints::plan(LoadedConfig& loaded, const Reset& reset) {
   reset_ = reset;
   disk_ = checkpoints::Disk(failpoint_hook(job_.rank()));
   store_.emplace(checkpoint_folder(loaded.config), disk_);
-  if (job_.rank() == 0) plan_on_rank_0(loaded);
+  if (job_.rank() != 0) return;
+  if (loaded.config.checkpoint.interval > 0) lock_folder();
+  find_candidates(loaded);
 }
 
-void RunCheckpoints::plan_on_rank_0(LoadedConfig& loaded) {
-  if (loaded.config.checkpoint.interval > 0) {
-    lock_.emplace(store_->folder().parent_path());
-    store_->remove_leftovers();
-  }
+std::optional<fs::path> RunCheckpoints::preview(LoadedConfig& loaded, const Reset& reset) {
+  reset_ = reset;
+  find_candidates(loaded);
+  if (candidates_.empty()) return std::nullopt;
+  return candidates_.front();
+}
+
+void RunCheckpoints::lock_folder() {
+  lock_.emplace(store_->folder().parent_path());
+  store_->remove_leftovers();
+}
+
+void RunCheckpoints::find_candidates(LoadedConfig& loaded) {
   const Candidates found = resume_candidates(loaded.config);
   candidates_ = found.paths;
   if (found.begun) {
@@ -65,7 +75,8 @@ void RunCheckpoints::plan_on_rank_0(LoadedConfig& loaded) {
   if (candidates_.empty() && (reset_.optimizer || reset_.data || reset_.schedule)) {
     throw CheckpointError(checkpoints::Fault::missing,
                           "--reset: there is no checkpoint to go on from in " +
-                              store_->folder().string() + "; name one with --resume");
+                              checkpoint_folder(loaded.config).string() +
+                              "; name one with --resume");
   }
   for (const fs::path& path : candidates_) {
     std::optional<Checkpoint> checkpoint;

@@ -27,6 +27,9 @@ class RunCheckpoints {
   // Before any device is touched: what there is to go on from, and whether this config can. On
   // rank 0 it also locks the folder. Problems become part of `loaded`. Throws CheckpointError.
   void plan(LoadedConfig& loaded, const Reset& reset);
+  // The same on one rank, for a plan: nothing is locked or changed. Returns what would be gone on
+  // from.
+  std::optional<std::filesystem::path> preview(LoadedConfig& loaded, const Reset& reset);
   // Whether there is anything to go on from.
   bool resumes() const { return !candidates_.empty(); }
 
@@ -66,7 +69,8 @@ class RunCheckpoints {
 
  private:
   void begin(const LoadedConfig& loaded, kernels::Backend& backend, runtime::Trainer& trainer);
-  void plan_on_rank_0(LoadedConfig& loaded);
+  void lock_folder();
+  void find_candidates(LoadedConfig& loaded);
   void share_candidates();
   std::optional<std::string> try_candidate(const std::filesystem::path& path,
                                            runtime::Trainer& trainer, TrainingData& data);

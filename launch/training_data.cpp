@@ -12,36 +12,71 @@ namespace {
 // Every failure of several attempts; the first one says what kind the whole is.
 class Failures {
  public:
-  void attempt(const std::function<void()>& work) {
+  explicit Failures(const LoadedConfig& loaded) : loaded_(loaded) {}
+
+  // `key` is what asks for it.
+  void attempt(const std::string& key, const std::function<void()>& work) {
     try {
       work();
     } catch (const data::DataError& error) {
-      if (!message_.empty())
-        message_ += "\n  ";
-      else
-        fault_ = error.fault;
-      message_ += error.what();
+      if (problems_.empty()) fault_ = error.fault;
+      problems_.push_back({loaded_.place_of(key), key, "", error.what()});
     }
   }
 
+  const std::vector<Problem>& problems() const { return problems_; }
+
   void rethrow() const {
-    if (!message_.empty()) throw data::DataError(fault_, message_);
+    if (problems_.empty()) return;
+    std::string text;
+    for (const Problem& problem : problems_)
+      text += (text.empty() ? "" : "\n  ") + to_text(problem);
+    throw data::DataError(fault_, text);
   }
 
  private:
+  const LoadedConfig& loaded_;
   data::Fault fault_ = data::Fault::missing;
-  std::string message_;
+  std::vector<Problem> problems_;
 };
 
 void check_tokenizer(const Config& config) {
   if (config.data.tokenizer == "bytes") return;
   const auto tokenizer = data::make_tokenizer(config.data.tokenizer);
-  if (tokenizer->vocab_size() > *config.model.vocab_size) {
+  if (config.model.vocab_size && tokenizer->vocab_size() > *config.model.vocab_size) {
     throw data::DataError(data::Fault::corrupt, config.data.tokenizer + ": has " +
                                                     std::to_string(tokenizer->vocab_size()) +
                                                     " tokens, but model.vocab_size is " +
                                                     std::to_string(*config.model.vocab_size));
   }
+}
+
+// The files of a run, opened.
+struct Sources {
+  std::vector<data::Source> train, validation;
+  std::vector<OpenDataset> datasets;  // of train
+};
+
+Sources open_sources(const DataSection& section, Failures& failures) {
+  Sources opened;
+  for (const DatasetEntry& entry : section.train) {
+    failures.attempt("data.train", [&] {
+      const auto file = data::open_token_file(entry.path);
+      const auto [kept, held_out] = data::split(*file, section.validation_fraction);
+      opened.train.push_back({file, entry.weight, kept.first, kept.last});
+      opened.datasets.push_back({entry, file->fingerprint(), opened.train.back()});
+      if (section.validation_fraction > 0) {
+        opened.validation.push_back({file, entry.weight, held_out.first, held_out.last});
+      }
+    });
+  }
+  for (const DatasetEntry& entry : section.validation) {
+    failures.attempt("data.validation", [&] {
+      const auto file = data::open_token_file(entry.path);
+      opened.validation.push_back({file, entry.weight, 0, file->tokens()});
+    });
+  }
+  return opened;
 }
 
 }  // namespace
@@ -57,42 +92,42 @@ std::vector<std::string> TrainingData::go_on(const checkpoints::RunState& saved)
   return go_on.notes;
 }
 
-TrainingData open_training_data(const Config& config) {
-  Failures failures;
-  failures.attempt([&] { check_tokenizer(config); });
-  TrainingData opened;
-  std::vector<data::Source> train, validation;
-  for (const DatasetEntry& entry : config.data.train) {
-    failures.attempt([&] {
-      const auto file = data::open_token_file(entry.path);
-      const auto [kept, held_out] = data::split(*file, config.data.validation_fraction);
-      train.push_back({file, entry.weight, kept.first, kept.last});
-      opened.datasets.push_back({entry, file->fingerprint(), train.back()});
-      if (config.data.validation_fraction > 0) {
-        validation.push_back({file, entry.weight, held_out.first, held_out.last});
-      }
-    });
-  }
-  for (const DatasetEntry& entry : config.data.validation) {
-    failures.attempt([&] {
-      const auto file = data::open_token_file(entry.path);
-      validation.push_back({file, entry.weight, 0, file->tokens()});
-    });
-  }
-  const auto sampler = [&](std::vector<data::Source> sources, bool shuffle) {
-    return data::Sampler({.sources = std::move(sources),
+TrainingData open_training_data(const LoadedConfig& loaded) {
+  const Config& config = loaded.config;
+  Failures failures(loaded);
+  failures.attempt("data.tokenizer", [&] { check_tokenizer(config); });
+  Sources sources = open_sources(config.data, failures);
+  failures.rethrow();
+  const auto sampler = [&](std::vector<data::Source> of, bool shuffle) {
+    return data::Sampler({.sources = std::move(of),
                           .sequence_length = config.train.seq_length,
                           .seed = static_cast<std::uint64_t>(config.train.seed),
                           .shuffle = shuffle,
                           .vocab_size = *config.model.vocab_size});
   };
-  failures.rethrow();
-  failures.attempt([&] { opened.train.emplace(sampler(std::move(train), config.data.shuffle)); });
-  if (!validation.empty()) {
-    failures.attempt([&] { opened.validation.emplace(sampler(std::move(validation), true)); });
+  TrainingData opened{.train = {}, .validation = {}, .datasets = std::move(sources.datasets)};
+  const bool validates = !sources.validation.empty();
+  failures.attempt("data.train", [&] {
+    opened.train.emplace(sampler(std::move(sources.train), config.data.shuffle));
+  });
+  if (validates) {
+    const bool split_off = config.data.validation_fraction > 0;
+    failures.attempt(split_off ? "data.validation_fraction" : "data.validation", [&] {
+      opened.validation.emplace(sampler(std::move(sources.validation), true));
+    });
   }
   failures.rethrow();
   return opened;
+}
+
+void add_missing_files(LoadedConfig& loaded) {
+  Failures failures(loaded);
+  if (!loaded.rejected("data.tokenizer")) {
+    failures.attempt("data.tokenizer", [&] { check_tokenizer(loaded.config); });
+  }
+  open_sources(loaded.config.data, failures);
+  const auto& found = failures.problems();
+  loaded.problems.insert(loaded.problems.end(), found.begin(), found.end());
 }
 
 }  // namespace trireme::launch

@@ -3,7 +3,7 @@
 #include <optional>
 
 #include "data/sampler.h"
-#include "launch/config.h"
+#include "launch/config_file.h"
 #include "launch/data_position.h"
 
 namespace trireme::launch {
@@ -18,7 +18,11 @@ struct TrainingData {
 };
 
 // Opens every token file and checks the tokenizer against the model. Throws one DataError with
-// everything that is wrong.
-TrainingData open_training_data(const Config& config);
+// everything that is wrong, and where the config asks for it.
+TrainingData open_training_data(const LoadedConfig& loaded);
+
+// Adds files that open_training_data would not find to the problems of a config that has others:
+// everything is said at once.
+void add_missing_files(LoadedConfig& loaded);
 
 }  // namespace trireme::launch

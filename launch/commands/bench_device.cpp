@@ -55,12 +55,13 @@ ExitCode measured_after(Job& job, const std::function<void()>& setup,
   } catch (const AgreedEnd& end) {
     return end.code;
   }
+  job.set_phase("measuring");
   try {
     return measure();
   } catch (const AgreedEnd&) {
     throw;
   } catch (...) {
-    end_job(job, "measuring", std::current_exception());
+    end_job(job, std::current_exception());
   }
 }
 

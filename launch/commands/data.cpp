@@ -28,7 +28,7 @@ void each_document(const std::string& path, const std::string& separator,
                    const std::function<void(const std::string&)>& use) {
   std::ifstream file(path, std::ios::binary);
   std::string text, block(std::size_t{1} << 24, '\0');
-  while (file && !std::filesystem::is_directory(path)) {
+  while (file) {
     file.read(block.data(), static_cast<std::streamsize>(block.size()));
     // A separator may lie across two blocks.
     std::size_t seen = text.size() - std::min(text.size(), separator.size());
@@ -42,12 +42,22 @@ void each_document(const std::string& path, const std::string& separator,
     }
     text.erase(0, start);
   }
-  if (!file.eof())
-    throw data::DataError(data::Fault::missing, path + ": no such file, or it cannot be read");
+  if (!file.eof()) throw data::DataError(data::Fault::io, path + ": cannot be read to its end");
   use(text);
 }
 
+// Before hours of work: every file that will not do.
+void require_files(const std::vector<std::string>& paths) {
+  std::string missing;
+  for (const std::string& path : paths) {
+    if (std::ifstream(path) && !std::filesystem::is_directory(path)) continue;
+    missing += (missing.empty() ? "" : "\n  ") + path + ": no such file, or it cannot be read";
+  }
+  if (!missing.empty()) throw data::DataError(data::Fault::missing, missing);
+}
+
 ExitCode build(const BuildArguments& arguments) {
+  require_files(arguments.files);
   const auto tokenizer = data::make_tokenizer(arguments.tokenizer);
   data::TokenFileWriter writer(arguments.output, tokenizer->vocab_size());
   for (const std::string& path : arguments.files) {

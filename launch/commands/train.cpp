@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -61,7 +62,7 @@ class Run {
     job_.set_patience(watchdog_timeout(loaded().config));
     agree_on_device(setup_, job_);
     agree_on(job_, "config", text_of_config(loaded()));
-    all_or_none(job_, [this] { setup_.data = open_training_data(loaded().config); });
+    all_or_none(job_, [this] { setup_.data = open_training_data(loaded()); });
     agree_on(job_, "training data", text_of_data(setup_.data));
     all_or_none(job_, [this] { plan_checkpoints(); });
     all_or_none(job_, [this] {
@@ -72,16 +73,16 @@ class Run {
     std::optional<runtime::Trainer> trainer;
     std::optional<RunCheckpoints::Writing> writing;
     try {
-      begin_phase("measuring costs of passes");
+      job_.set_phase("measuring costs of passes");
       measure_pipeline(setup_, *world);
       agree_on(job_, "schedule", schedules::schedule_text(options().schedule));
       make_scale();
       begin_trace();
-      begin_phase("building the model");
+      job_.set_phase("building the model");
       trainer.emplace(*setup_.backend, trace_ ? trace_->watch(*world) : *world, *setup_.data.train,
                       setup_.data.validation ? &*setup_.data.validation : nullptr, options());
       if (folder_) say_header(setup_, job_, hosts_, scale_);
-      begin_phase("loading a checkpoint");
+      job_.set_phase("loading a checkpoint");
       job_.set_patience(save_timeout());
       checkpoints_.resume(*trainer, setup_.data);
       job_.set_patience(watchdog_timeout(loaded().config));
@@ -93,40 +94,46 @@ class Run {
     } catch (...) {
       // Now, while everything still stands: what waits for a peer, a stream or a save, cannot be
       // torn down.
-      end_job(job_, phase_, std::current_exception());
+      end_job(job_, std::current_exception());
     }
   }
-
-  const std::string& phase() const { return phase_; }
 
  private:
   const LoadedConfig& loaded() const { return setup_.loaded; }
   const runtime::TrainerOptions& options() const { return setup_.options; }
 
-  void begin_phase(const std::string& phase) {
-    phase_ = phase;
-    job_.set_phase(phase);
-  }
-
   ExitCode print_plan() {
-    if (job_.rank() == 0) {
-      std::fputs((plan_text(options()) + "\n" + config_with_sources(loaded())).c_str(), stdout);
-      warn_of_data();
-    }
+    all_or_none(job_, [this] {
+      if (job_.rank() != 0) return;
+      std::string text = plan_text(options());
+      warn([this] { open_training_data(loaded()); });
+      warn([&] {
+        const auto from = checkpoints_.preview(setup_.loaded, parse_reset(arguments_.reset));
+        require_no_problems();
+        if (from) text += "resume    " + from->string() + "\n";
+      });
+      std::fputs((text + "\n" + config_with_sources(loaded())).c_str(), stdout);
+    });
     return ExitCode::done;
   }
 
-  // A plan can be made before there is any data, and where there is none.
-  void warn_of_data() const {
+  // A plan can be made before there is any data or checkpoint, and where there is none.
+  static void warn(const std::function<void()>& look) {
     try {
-      open_training_data(loaded().config);
+      look();
     } catch (const data::DataError& error) {
+      std::fprintf(stderr, "warning: training here would fail: %s\n", error.what());
+    } catch (const checkpoints::CheckpointError& error) {
       std::fprintf(stderr, "warning: training here would fail: %s\n", error.what());
     }
   }
 
   void plan_checkpoints() {
     checkpoints_.plan(setup_.loaded, parse_reset(arguments_.reset));
+    require_no_problems();
+  }
+
+  void require_no_problems() const {
     if (!loaded().problems.empty()) throw ConfigError(loaded().problems);
   }
 
@@ -183,7 +190,7 @@ class Run {
   ExitCode train(runtime::Trainer& trainer) {
     ProgressLine progress(folder_ && isatty(STDERR_FILENO));
     first_step_ = trainer.progress().step + 1;
-    begin_phase("training step " + std::to_string(first_step_));
+    job_.set_phase("training step " + std::to_string(first_step_));
     runtime::TrainerObserver observer{
         .step = [&](const runtime::StepRecord& record) { report_step(record, progress); },
         .evaluation = [&](std::int64_t step,
@@ -196,7 +203,7 @@ class Run {
     }
     const runtime::Outcome outcome = trainer.run(observer, stop_.requested);
     progress.clear();
-    begin_phase("writing checkpoints");
+    job_.set_phase("writing checkpoints");
     const bool saved = finish_checkpoints(trainer, outcome);
     say_peaks(job_, *setup_.backend);
     const std::int64_t skipped = trainer.progress().skipped_in_a_row;
@@ -259,7 +266,7 @@ class Run {
   }
 
   void report_step(const runtime::StepRecord& record, ProgressLine& progress) {
-    begin_phase("training step " + std::to_string(record.step + 1));
+    job_.set_phase("training step " + std::to_string(record.step + 1));
     if (!folder_) return;
     // The first step builds caches; it would spoil the estimate of the others.
     if (record.step > first_step_)
@@ -328,7 +335,6 @@ class Run {
   TrainArguments arguments_;
   StopRequest& stop_;
   RunCheckpoints checkpoints_;
-  std::string phase_ = "reading the config";
   RankSetup setup_;
   std::optional<RunFolder> folder_;  // on rank 0
   Scale scale_;
@@ -349,7 +355,7 @@ ExitCode run_train(const TrainArguments& arguments) {
   } catch (const AgreedEnd& end) {
     return end.code;
   } catch (...) {
-    end_job(*job, run.phase(), std::current_exception());
+    end_job(*job, std::current_exception());
   }
 }
 

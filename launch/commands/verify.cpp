@@ -70,16 +70,14 @@ void print_text(const runtime::TrainerOptions& options, const Verification& foun
 ExitCode run_verify(const VerifyArguments& arguments) {
   const auto job = start_job();
   RankSetup setup;
-  std::string phase = "reading the config";
   try {
     all_or_none(*job, [&] { read_config(setup, *job, arguments.config, /*dry_run=*/false); });
     agree_on_device(setup, *job);
     agree_on(*job, "config", text_of_config(setup.loaded));
-    all_or_none(*job, [&] { setup.data = open_training_data(setup.loaded.config); });
+    all_or_none(*job, [&] { setup.data = open_training_data(setup.loaded); });
     agree_on(*job, "training data", text_of_data(setup.data));
     make_device(setup, *job);
-    phase = "verifying";
-    job->set_phase(phase);
+    job->set_phase("verifying");
     const auto world = make_world(setup, *job);
     measure_pipeline(setup, *world);
     agree_on(*job, "schedule", schedules::schedule_text(setup.options.schedule));
@@ -91,7 +89,7 @@ ExitCode run_verify(const VerifyArguments& arguments) {
   } catch (const AgreedEnd& end) {
     return end.code;
   } catch (...) {
-    end_job(*job, phase, std::current_exception());
+    end_job(*job, std::current_exception());
   }
 }
 

@@ -72,6 +72,10 @@ class MpiCommunicator final : public Communicator {
 
   std::unique_ptr<Communicator> split_off(int color, std::string name,
                                           const GroupOptions& group) override {
+    // MPI itself would wait for ever, and not sleep.
+    MPI_Request all_are_here;
+    check(MPI_Ibarrier(group_.get(), &all_are_here));
+    wait({&all_are_here, 1}, "making groups");
     MPI_Comm handle;
     check(MPI_Comm_split(group_.get(), color, rank_, &handle));
     CommunicatorOptions options = options_;

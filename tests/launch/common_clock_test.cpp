@@ -35,7 +35,6 @@ class TwoRanks final : public Job {
   }
   std::string description() const override { return "two ranks"; }
   void set_patience(std::chrono::milliseconds) override {}
-  void set_phase(const std::string&) override {}
   [[noreturn]] void fail(int code, const std::string&) override { std::exit(code); }
 
   double left() const { return left_; }

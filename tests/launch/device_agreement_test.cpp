@@ -41,7 +41,6 @@ class TwoNodes final : public Job {
   }
   std::string description() const override { return "two nodes"; }
   void set_patience(std::chrono::milliseconds) override {}
-  void set_phase(const std::string&) override {}
   [[noreturn]] void fail(int code, const std::string&) override { std::exit(code); }
 
  private:

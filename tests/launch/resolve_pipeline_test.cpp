@@ -42,6 +42,28 @@ TEST_F(ResolvePipelineTest, GoesByTheCostsItIsGiven) {
   EXPECT_EQ(options.stages.back().count, 6);
 }
 
+// Sizes that are wrong say nothing about the layout, and all others do.
+TEST_F(ResolvePipelineTest, SaysWhatIsWrongWithTheLayoutOfAWrongModel) {
+  const std::vector<std::string> layout{"parallel.pipeline=3", "parallel.tensor=5",
+                                        "train.global_batch_size=7"};
+  const auto problems = [&](const std::string& setting) {
+    auto settings = layout;
+    settings.push_back(setting);
+    return resolved(kSmallRun, settings, 15).loaded;
+  };
+  const LoadedConfig heads = problems("model.num_attention_heads=5");
+  EXPECT_EQ(heads.problems.size(), 4u) << ConfigError(heads.problems).what();
+  expect_says(problem_with(heads, "model.num_attention_heads").rule, "must divide hidden_size");
+  expect_says(problem_with(heads, "train.global_batch_size").rule, "nearest: 6, 8");
+  EXPECT_EQ(problem_with(heads, "parallel.tensor").rule,
+            "must divide intermediate_size = 96, and divide micro_batch_size * seq_length = 512 "
+            "(or set parallel.sequence = false); valid: 1, 2, 4");
+  expect_says(problem_with(heads, "parallel.pipeline").rule, "3 stages need a layer each");
+  const LoadedConfig layers = problems("model.num_hidden_layers=0");
+  EXPECT_EQ(layers.problems.size(), 3u) << ConfigError(layers.problems).what();
+  expect_says(problem_with(layers, "parallel.tensor").rule, "num_attention_heads = 4");
+}
+
 TEST_F(ResolvePipelineTest, RunsThePassesOfAPairOneAfterTheOther) {
   const auto [loaded, options] =
       resolved(kSmallRun,

@@ -53,6 +53,24 @@ TEST_F(MpiWorldTest, FailsWithATimeoutWhenAPeerIsLate) {
   MPI_Barrier(MPI_COMM_WORLD);
 }
 
+TEST_F(MpiWorldTest, FailsWithATimeoutWhenAPeerDoesNotComeToMakeAGroup) {
+  const auto patient = make_mpi_world({.timeout = std::chrono::seconds(30)});
+  const auto world = patient->split(0, "impatient", {.timeout = std::chrono::milliseconds(100)});
+  if (world->size() == 1) return;
+  if (world->rank() == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  } else {
+    try {
+      world->split(0, "another");
+      ADD_FAILURE() << "there is nobody to make it with";
+    } catch (const CommunicationError& error) {
+      EXPECT_NE(std::string(error.what()).find("group impatient (ranks 0, 1"), std::string::npos)
+          << error.what();
+    }
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
 }  // namespace
 }  // namespace trireme::runtime
 
