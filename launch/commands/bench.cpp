@@ -7,6 +7,7 @@
 
 #include "bench/schedules.h"
 #include "launch/commands/bench_checkpoint.h"
+#include "launch/commands/bench_collectives.h"
 #include "launch/commands/bench_kernels.h"
 #include "launch/commands/bench_pipeline.h"
 #include "launch/commands/bench_step.h"
@@ -111,6 +112,7 @@ void add_bench(CLI::App& app, Command& chosen) {
       app.add_subcommand("bench", "measures this machine, and what trireme makes of it");
   command->require_subcommand(1);
   add_bench_kernels(*command, chosen);
+  add_bench_collectives(*command, chosen);
   add_bench_step(*command, chosen);
   add_schedules(*command, chosen);
   add_bench_pipeline(*command, chosen);
