@@ -42,15 +42,16 @@ void choose_device(RankSetup& setup, bool dry_run) {
                                     (why.empty() ? "" : ": " + why));
 }
 
-// What lives as long as the run must fit in the node, activations apart.
+// What lives as long as the run must fit in the node, with a checkpoint's copy, activations apart.
 void check_memory(RankSetup& setup, const Job& job) {
   LoadedConfig& loaded = setup.loaded;
   if (!loaded.problems.empty() || loaded.config.train.device == Device::cuda) return;
-  const double needed = persistent_bytes(setup.options) * job.local_size();
+  const double needed =
+      (persistent_bytes(setup.options) + checkpoint_bytes(setup.options)) * job.local_size();
   if (needed <= static_cast<double>(node_memory())) return;
   loaded.reject("model.hidden_size",
                 "the model needs " + bytes_text(needed) +
-                    " of parameters, gradients and optimizer for " +
+                    " of parameters, gradients, optimizer and copies for checkpoints for " +
                     std::to_string(job.local_size()) + " ranks on a node of " +
                     bytes_text(static_cast<double>(node_memory())) +
                     ": make it smaller, or use more nodes with optimizer.zero_stage = 1, "

@@ -91,13 +91,17 @@ std::string stage_table(const runtime::TrainerOptions& options) {
   return text;
 }
 
+// Of the rank that has most.
+double largest_rank(const runtime::TrainerOptions& options) {
+  return static_cast<double>(std::ranges::max(rank_parameters(options)));
+}
+
 struct Persistent {
   double parameters, gradients, optimizer;  // bytes per rank
 };
 
 Persistent persistent(const runtime::TrainerOptions& options) {
-  const auto counts = rank_parameters(options);
-  const auto count = static_cast<double>(*std::ranges::max_element(counts));
+  const double count = largest_rank(options);
   const double width = static_cast<double>(kernels::size_of(options.compute));
   const int replicas = options.data_parallel.zero_stage == 1 ? options.mesh.size(Axis::data) : 1;
   const double state = options.compute == kernels::Dtype::f32 ? 8 : 12;  // moments, master weights
@@ -110,8 +114,13 @@ Persistent persistent(const runtime::TrainerOptions& options) {
 
 std::string memory_text(const runtime::TrainerOptions& options) {
   const Persistent bytes = persistent(options);
-  return fmt::format("parameters {}, gradients {}, optimizer {}", bytes_text(bytes.parameters),
-                     bytes_text(bytes.gradients), bytes_text(bytes.optimizer));
+  const double copy = checkpoint_bytes(options);
+  return fmt::format(
+      "parameters {}, gradients {}, optimizer {}, and activations{}", bytes_text(bytes.parameters),
+      bytes_text(bytes.gradients), bytes_text(bytes.optimizer),
+      copy > 0
+          ? fmt::format("; a checkpoint's copy on the host {}, two if one waits", bytes_text(copy))
+          : "");
 }
 
 }  // namespace
@@ -119,6 +128,12 @@ std::string memory_text(const runtime::TrainerOptions& options) {
 double persistent_bytes(const runtime::TrainerOptions& options) {
   const Persistent bytes = persistent(options);
   return bytes.parameters + bytes.gradients + bytes.optimizer;
+}
+
+double checkpoint_bytes(const runtime::TrainerOptions& options) {
+  if (options.checkpoint_interval == 0) return 0;
+  // Weights and two moments in fp32, of which every replica writes its part.
+  return largest_rank(options) * 12 / options.mesh.size(Axis::data);
 }
 
 std::string config_with_sources(const LoadedConfig& loaded) {
@@ -144,7 +159,7 @@ std::string plan_text(const runtime::TrainerOptions& options) {
       "layout    {} ranks: tensor {}{} x pipeline {} x data {}, ZeRO-{}, {}\n"
       "batch     {} sequences of {} = {} tokens per step, {} micro-batches of {} per rank, {} "
       "steps\n"
-      "memory    per rank: {}, and activations\n"
+      "memory    per rank: {}\n"
       "{}",
       family_name(model.family), model.num_hidden_layers, model.hidden_size,
       model.num_attention_heads, model.num_key_value_heads, model.head_dim, model.intermediate_size,

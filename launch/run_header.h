@@ -17,6 +17,9 @@ std::string config_with_sources(const LoadedConfig& loaded);
 // that holds most: exact but for padding.
 double persistent_bytes(const runtime::TrainerOptions& options);
 
+// Bytes of host memory that a copy takes while a checkpoint is written, on that rank; 0 if none is.
+double checkpoint_bytes(const runtime::TrainerOptions& options);
+
 // Model, layout, batch and forecast of the memory, known before anything is allocated.
 std::string plan_text(const runtime::TrainerOptions& options);
 
