@@ -144,6 +144,13 @@ Outcome Trainer::run_steps(const TrainerObserver& observer, const std::atomic<bo
     is_settled = true;
     return ended;
   };
+  // With what was done at the end of the last of its steps, a checkpoint for example.
+  const auto show_whole_trace = [&] {
+    if (!options_.spans || record.step != options_.spans->steps().last) return;
+    data_parallel_->synchronize();
+    show_trace(observer);
+    start = std::chrono::steady_clock::now();
+  };
   for (std::int64_t step = progress_.step + 1; step <= options_.steps; ++step) {
     begin_recording(step);
     step_->start(train_, progress_.samples + (is_settled ? 0 : options_.global_batch));
@@ -152,6 +159,7 @@ Outcome Trainer::run_steps(const TrainerObserver& observer, const std::atomic<bo
         step_->abandon();
         return *ended;
       }
+      show_whole_trace();
     }
     record.step = step;
     record.learning_rate = options_.learning_rate.at(step);
@@ -172,6 +180,7 @@ Outcome Trainer::run_steps(const TrainerObserver& observer, const std::atomic<bo
       record_on_host(step, "evaluation", start);
       start = std::chrono::steady_clock::now();
     }
+    show_whole_trace();
     if (saves || evaluates) take_host_seconds();
   }
   return Outcome::finished;
@@ -194,10 +203,6 @@ std::optional<Outcome> Trainer::settle(StepRecord& record, const TrainerObserver
   record.skipped_steps = progress_.skipped_steps;
   record.memory = backend_.memory();
   record_on_host(record.step, "step " + std::to_string(record.step), start);
-  if (options_.spans && record.step == options_.spans->steps().last) {
-    data_parallel_->synchronize();
-    show_trace(observer);
-  }
   observer.step(record);
   if (progress_.skipped_in_a_row > options_.max_skipped_steps) return Outcome::diverged;
   if (record.result.stop && record.step < options_.steps) return Outcome::stopped;

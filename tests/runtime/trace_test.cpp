@@ -220,6 +220,15 @@ TEST_F(TrainerTraceTest, HasTheStepsAskedForAndChangesNothing) {
   }
 }
 
+TEST_F(TrainerTraceTest, HasWhatIsDoneAtTheEndOfItsLastStep) {
+  const Traced traced = traced_run(corpus, options_for({.pipeline = 2}), {.first = 2, .last = 3});
+  EXPECT_EQ(traced.traces, 2) << "once on every rank";
+  for (const auto& spans : traced.spans) {
+    EXPECT_EQ(names_of(spans, "host"), (Names{"step 2", "step 3", "evaluation"}));
+    EXPECT_EQ(names_of(spans, "forward").size(), 2u * 6u);
+  }
+}
+
 TEST_F(TrainerTraceTest, IsShownWhenTheRunEndsFirst) {
   const Traced traced =
       traced_run(corpus, options_for({.pipeline = 2}), {.first = 2, .last = 9}, /*stop_after=*/3);
