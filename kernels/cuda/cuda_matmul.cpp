@@ -182,19 +182,20 @@ void CudaMatmul::choose(const Queue& queue, const Matmul& op, Plan& plan) {
 
 std::optional<float> CudaMatmul::time(const Queue& queue, const Matmul& op, const Plan& plan,
                                       void* out) {
-  if (multiply(queue, op, plan, out) != CUBLAS_STATUS_SUCCESS) return std::nullopt;
-  return time_runs(queue, [&] { check(multiply(queue, op, plan, out)); });
+  const Shape words{1, static_cast<std::int64_t>(plan.workspace / sizeof(float)) + 1};
+  const Tensor workspace = workspace_if_any(queue.pool(), queue.stream(), words, Dtype::f32);
+  if (!workspace) return std::nullopt;
+  const Space space{out, workspace.view().data};
+  if (multiply(queue, op, plan, space) != CUBLAS_STATUS_SUCCESS) return std::nullopt;
+  return time_runs(queue, [&] { check(multiply(queue, op, plan, space)); });
 }
 
-cublasStatus_t CudaMatmul::multiply(const Queue& queue, const Matmul& op, const Plan& plan,
-                                    void* out) {
-  std::optional<Scratch<std::byte>> workspace;
-  if (plan.workspace > 0) workspace.emplace(queue, static_cast<std::int64_t>(plan.workspace));
+cublasStatus_t CudaMatmul::multiply(cudaStream_t stream, const Matmul& op, const Plan& plan,
+                                    const Space& space) {
   const float one = 1, keep = op.accumulate ? 1.0f : 0.0f;
   return cublasLtMatmul(handle_, plan.description.get(), &one, op.b.data, plan.a.get(), op.a.data,
-                        plan.b.get(), &keep, out, plan.out.get(), out, plan.out.get(),
-                        &plan.algorithm, workspace ? workspace->data() : nullptr, plan.workspace,
-                        queue);
+                        plan.b.get(), &keep, space.out, plan.out.get(), space.out, plan.out.get(),
+                        &plan.algorithm, space.workspace, plan.workspace, stream);
 }
 
 void CudaMatmul::launch(const Queue& queue, const Matmul& op) {
@@ -213,7 +214,9 @@ void CudaMatmul::launch(const Queue& queue, const Matmul& op) {
 void CudaMatmul::launch_aligned(const Queue& queue, const Matmul& op) {
   Plan& plan = plan_for(queue, op);
   if (op.bias) set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, op.bias.data);
-  check(multiply(queue, op, plan, op.out.data));
+  std::optional<Scratch<std::byte>> workspace;
+  if (plan.workspace > 0) workspace.emplace(queue, static_cast<std::int64_t>(plan.workspace));
+  check(multiply(queue, op, plan, {op.out.data, workspace ? workspace->data() : nullptr}));
 }
 
 }  // namespace trireme::kernels

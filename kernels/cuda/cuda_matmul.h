@@ -46,14 +46,20 @@ class CudaMatmul {
     auto operator<=>(const Kind&) const = default;
   };
   struct Plan;
+  struct Space {
+    void* out;
+    void* workspace;  // as much as the plan's algorithm asks for
+  };
 
   static Operand operand_of(const View& view);
   static Kind kind_of(const Matmul& op);
   Plan& plan_for(const Queue& queue, const Matmul& op);
   void choose(const Queue& queue, const Matmul& op, Plan& plan);
-  // Milliseconds of one product, into `out`; nothing if the algorithm cannot do it.
+  // Milliseconds of one product, into `out`; nothing if the algorithm cannot do it, or not in the
+  // memory there is.
   std::optional<float> time(const Queue& queue, const Matmul& op, const Plan& plan, void* out);
-  cublasStatus_t multiply(const Queue& queue, const Matmul& op, const Plan& plan, void* out);
+  cublasStatus_t multiply(cudaStream_t stream, const Matmul& op, const Plan& plan,
+                          const Space& space);
   void launch_aligned(const Queue& queue, const Matmul& op);
 
   cublasLtHandle_t handle_ = nullptr;

@@ -50,6 +50,16 @@ class Group {
   MPI_Comm handle_;
 };
 
+// Polls until it is done; false if that takes longer than the timeout.
+bool is_done_in_time(MPI_Request& request, const CommunicatorOptions& options) {
+  Patience patience(options.timeout, options.spin);
+  int done = 0;
+  while (check(MPI_Test(&request, &done, MPI_STATUS_IGNORE)), done == 0) {
+    if (!patience.wait()) return false;
+  }
+  return true;
+}
+
 // Bytes [begin, end) of a buffer that goes around the ring in one step.
 struct Range {
   std::size_t begin, end;
@@ -253,14 +263,10 @@ class MpiCommunicator final : public Communicator {
   // MPI_Testsome leaves to the next call.
   void wait(std::span<MPI_Request> requests, const char* operation) const {
     for (MPI_Request& request : requests) {
-      Patience patience(options_.timeout, options_.spin);
-      int done = 0;
-      while (check(MPI_Test(&request, &done, MPI_STATUS_IGNORE)), done == 0) {
-        if (patience.wait()) continue;
-        throw CommunicationError("rank " + std::to_string(rank_) + " of group " + name_ +
-                                 members() + " waited " + std::to_string(options_.timeout.count()) +
-                                 " ms for its peers in " + operation);
-      }
+      if (is_done_in_time(request, options_)) continue;
+      throw CommunicationError("rank " + std::to_string(rank_) + " of group " + name_ + members() +
+                               " waited " + std::to_string(options_.timeout.count()) +
+                               " ms for its peers in " + operation);
     }
   }
 
@@ -293,7 +299,12 @@ class MpiCommunicator final : public Communicator {
 
 std::unique_ptr<Communicator> make_mpi_world(CommunicatorOptions options) {
   MPI_Comm handle;
-  check(MPI_Comm_dup(MPI_COMM_WORLD, &handle));
+  MPI_Request made;
+  check(MPI_Comm_idup(MPI_COMM_WORLD, &handle, &made));
+  if (!is_done_in_time(made, options)) {
+    throw CommunicationError("waited " + std::to_string(options.timeout.count()) +
+                             " ms for all ranks to make a world");
+  }
   return std::make_unique<MpiCommunicator>(Group(handle), "world", options);
 }
 
