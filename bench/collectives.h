@@ -16,7 +16,8 @@ struct CollectivesOptions {
   double seconds = 0.2;  // to spend on each size, about
 };
 
-// One operation of all ranks of a group, from when all have called it until the last is done.
+// One operation of all ranks of a group, of several that follow each other: a rank may be done with
+// one while others are not, and the root of a broadcast runs ahead.
 struct CollectiveTime {
   std::string name;
   std::int64_t bytes = 0;  // of the whole buffer: what each rank holds before or after

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Compares what ranks tell each other in trireme with torch.distributed: gloo between CPU ranks, NCCL between GPUs.
 
-The two programs run in turn, with buffers of the same sizes on as many ranks of this machine; the median over the rounds
-counts, a round's time being that of the slowest rank. A ratio above 1 means that trireme is faster.
+The two programs run in turn, with buffers of the same sizes on as many ranks of this machine. Both start all operations
+of a round and wait at its end; the median over the rounds counts, a round's time being that of the slowest rank. A ratio
+above 1 means that trireme is faster.
 """
 
 import argparse
@@ -36,20 +37,22 @@ def parse_options():
 
 
 def operations(dist, rank, ranks):
-    """By trireme's name: what takes a buffer, another one of its size, and this rank's part of the first."""
+    """By trireme's name: what takes a buffer, another one of its size, and this rank's part of the first.
+
+    They return what has to be waited for.
+    """
 
     def exchange(first, second, _):
         sends = dist.P2POp(dist.isend, first, (rank + 1) % ranks)
         receives = dist.P2POp(dist.irecv, second, (rank - 1) % ranks)
-        for request in dist.batch_isend_irecv([sends, receives]):
-            request.wait()
+        return dist.batch_isend_irecv([sends, receives])
 
     return {
-        "all_reduce": lambda first, second, part: dist.all_reduce(first),
-        "reduce_scatter": lambda first, second, part: dist.reduce_scatter_tensor(part, first),
-        "all_gather": lambda first, second, part: dist.all_gather_into_tensor(first, part),
-        "all_to_all": lambda first, second, part: dist.all_to_all_single(second, first),
-        "broadcast": lambda first, second, part: dist.broadcast(first, 0),
+        "all_reduce": lambda first, second, part: [dist.all_reduce(first, async_op=True)],
+        "reduce_scatter": lambda first, second, part: [dist.reduce_scatter_tensor(part, first, async_op=True)],
+        "all_gather": lambda first, second, part: [dist.all_gather_into_tensor(first, part, async_op=True)],
+        "all_to_all": lambda first, second, part: [dist.all_to_all_single(second, first, async_op=True)],
+        "broadcast": lambda first, second, part: [dist.broadcast(first, 0, async_op=True)],
         "exchange": exchange,
     }
 
@@ -65,8 +68,8 @@ def time_operation(torch, dist, options, run, size):
     def slowest(repeats):
         dist.barrier()
         start = time.perf_counter()
-        for _ in range(repeats):
-            run(first, second, part)
+        for request in [request for _ in range(repeats) for request in run(first, second, part)]:
+            request.wait()
         if options.device == "cuda":
             torch.cuda.synchronize()
         elapsed = torch.tensor([(time.perf_counter() - start) / repeats], device=device)
@@ -119,12 +122,14 @@ def run_torch(options):
 
 
 def run_trireme(options):
-    output = subprocess.run(
+    finished = subprocess.run(
         [options.with_ranks, str(options.ranks), options.trireme, "bench", "collectives", "--json", "--device",
          options.device, "--dtype", "fp32", "--threads", "1", "--sizes", options.sizes, "--seconds",
          str(options.seconds)],
-        check=True, capture_output=True, text=True).stdout
-    rows = json.loads(output)["operations"]
+        capture_output=True, text=True)
+    if finished.returncode != 0:
+        sys.exit(f"trireme failed:\n{finished.stderr}")
+    rows = json.loads(finished.stdout)["operations"]
     # Sizes are rounded up to whole parts: in order, they are those that were asked for.
     sizes = sizes_of(options)
     return {(row["operation"], sizes[i % len(sizes)]): row["seconds"] for i, row in enumerate(rows)}

@@ -39,7 +39,11 @@ bench::CollectivesOptions options_of(const Arguments& arguments, const RankSetup
     throw UsageError("--only " + options.only + ": no operation has this name; there are " +
                      listed);
   }
+  constexpr double kSmallest = 1.0 / 1024, kLargest = 64.0 * 1024 * 1024;  // KiB
   for (const double size : arguments.kibibytes) {
+    if (!(size >= kSmallest && size <= kLargest)) {
+      throw UsageError(fmt::format("--sizes {}: must be 1 byte to 64 GiB, in KiB", size));
+    }
     options.bytes.push_back(static_cast<std::int64_t>(size * 1024));
   }
   options.dtype = dtype_of(arguments.device, setup);
@@ -129,8 +133,7 @@ void add_bench_collectives(CLI::App& bench, Command& chosen) {
       ->add_option("--sizes", arguments->kibibytes,
                    "of the buffer on each rank, in KiB, separated by commas")
       ->delimiter(',')
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->capture_default_str();
   command->add_option("--only", arguments->options.only, "operations whose name contains this");
   command->add_option("--seconds", arguments->options.seconds, "to spend on each size")
       ->capture_default_str()
