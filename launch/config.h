@@ -43,6 +43,8 @@ struct DataSection {
   bool shuffle = true;
 };
 
+inline constexpr std::int64_t kMostRanks = std::int64_t{1} << 20;
+
 struct ParallelSection {
   std::int64_t tensor = 1, pipeline = 1, context = 1, expert = 1;
   std::optional<std::int64_t> data;  // nothing: as many as the world allows

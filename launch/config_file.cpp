@@ -127,6 +127,10 @@ bool LoadedConfig::rejected(const std::string& key) const {
   return std::ranges::find(problems, key, &Problem::key) != problems.end();
 }
 
+bool LoadedConfig::sound(std::initializer_list<const char*> keys) const {
+  return std::ranges::none_of(keys, [&](const char* key) { return rejected(key); });
+}
+
 bool LoadedConfig::any_rejected(const std::string& section) const {
   return std::ranges::any_of(
       problems, [&](const Problem& problem) { return problem.key.starts_with(section + "."); });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <vector>
@@ -22,7 +23,10 @@ struct LoadedConfig {
   // There is a problem with `key` already, so that nothing follows from its value.
   bool rejected(const std::string& key) const;
 
-  // The same for any key of a section.
+  // None of `keys` has a problem: what follows from their values together may be judged.
+  bool sound(std::initializer_list<const char*> keys) const;
+
+  // The same as `rejected` for any key of a section.
   bool any_rejected(const std::string& section) const;
 
   // Adds a problem with `key`, whose value is what was given or the default.

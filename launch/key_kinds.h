@@ -21,7 +21,6 @@ inline constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
 
 // Products of two sizes fit in 64 bits.
 inline constexpr std::int64_t kLargest = std::int64_t{1} << 30;
-inline constexpr std::int64_t kMostRanks = std::int64_t{1} << 20;
 inline constexpr std::int64_t kMostThreads = 4096;
 inline constexpr std::int64_t kMostLayers = std::int64_t{1} << 16;
 

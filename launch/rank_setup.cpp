@@ -24,9 +24,8 @@ namespace {
 
 int ranks_of(const LoadedConfig& loaded, const Job& job, bool dry_run) {
   if (!dry_run || job.size() > 1) return job.size();
-  const ParallelSection& parallel = loaded.config.parallel;
-  return static_cast<int>(parallel.tensor * parallel.pipeline * parallel.context *
-                          parallel.data.value_or(1));
+  const double ranks = ranks_asked_for(loaded.config.parallel);
+  return ranks <= kMostRanks ? static_cast<int>(ranks) : 1;
 }
 
 void choose_device(RankSetup& setup, bool dry_run) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <sstream>
 
+#include "launch/numbers_text.h"
 #include "launch/resolve_model.h"
 #include "launch/resolve_pipeline.h"
 #include "launch/toml_text.h"
@@ -14,12 +15,6 @@ namespace {
 
 using runtime::Axis;
 using runtime::MeshShape;
-
-std::string listed(const std::vector<std::int64_t>& values) {
-  std::string text;
-  for (const auto value : values) text += (text.empty() ? "" : ", ") + std::to_string(value);
-  return text;
-}
 
 // The multiples of `step` on either side of `value`, which is none.
 std::string neighbors(std::int64_t value, std::int64_t step) {
@@ -48,7 +43,8 @@ std::array<Axis, runtime::kAxes> resolve_order(LoadedConfig& loaded) {
   return result;
 }
 
-MeshShape resolve_mesh(LoadedConfig& loaded, int world) {
+// Makes data * tensor * pipeline * context the number of ranks, or says why it cannot be.
+void share_out_ranks(LoadedConfig& loaded, int world) {
   ParallelSection& parallel = loaded.config.parallel;
   const std::int64_t model_ranks = parallel.tensor * parallel.pipeline * parallel.context;
   if (world % model_ranks != 0) {
@@ -64,8 +60,20 @@ MeshShape resolve_mesh(LoadedConfig& loaded, int world) {
                       " or \"auto\", or start " + std::to_string(*parallel.data * model_ranks) +
                       " ranks");
   }
+}
+
+MeshShape resolve_mesh(LoadedConfig& loaded, int world) {
+  const ParallelSection& parallel = loaded.config.parallel;
   MeshShape mesh;
   mesh.order = resolve_order(loaded);
+  if (!loaded.sound({"parallel.tensor", "parallel.pipeline", "parallel.context", "parallel.data"}))
+    return mesh;
+  if (ranks_asked_for(parallel) > kMostRanks) {
+    loaded.reject("parallel.tensor", "data * tensor * pipeline * context must be at most " +
+                                         std::to_string(kMostRanks) + " ranks");
+    return mesh;
+  }
+  share_out_ranks(loaded, world);
   mesh.sizes[static_cast<std::size_t>(Axis::tensor)] = static_cast<int>(parallel.tensor);
   mesh.sizes[static_cast<std::size_t>(Axis::context)] = static_cast<int>(parallel.context);
   mesh.sizes[static_cast<std::size_t>(Axis::pipeline)] = static_cast<int>(parallel.pipeline);
@@ -74,6 +82,7 @@ MeshShape resolve_mesh(LoadedConfig& loaded, int world) {
 }
 
 void check_batch(LoadedConfig& loaded, const MeshShape& mesh) {
+  if (!loaded.sound({"train.global_batch_size", "train.micro_batch_size"})) return;
   const TrainSection& train = loaded.config.train;
   const std::int64_t ranks = mesh.size(Axis::data);
   const std::int64_t step = train.micro_batch_size * ranks;
@@ -97,11 +106,12 @@ void shorten_default_warmup(LoadedConfig& loaded) {
 
 void check_optimizer(LoadedConfig& loaded) {
   const OptimizerSection& optimizer = loaded.config.optimizer;
-  if (optimizer.min_lr > optimizer.lr) {
+  if (loaded.sound({"optimizer.min_lr", "optimizer.lr"}) && optimizer.min_lr > optimizer.lr) {
     loaded.reject("optimizer.min_lr",
                   "must be at most optimizer.lr = " + toml_text(std::optional(optimizer.lr)));
   }
-  if (optimizer.warmup_steps > loaded.config.train.steps) {
+  if (loaded.sound({"optimizer.warmup_steps", "train.steps"}) &&
+      optimizer.warmup_steps > loaded.config.train.steps) {
     loaded.reject("optimizer.warmup_steps",
                   "must be at most train.steps = " + std::to_string(loaded.config.train.steps));
   }
@@ -111,6 +121,7 @@ void check_optimizer(LoadedConfig& loaded) {
 void check_decay(LoadedConfig& loaded) {
   const OptimizerSection& optimizer = loaded.config.optimizer;
   if (optimizer.lr_schedule != optim::LearningRateSchedule::wsd) return;
+  if (!loaded.sound({"optimizer.decay_fraction", "optimizer.warmup_steps", "train.steps"})) return;
   const auto steps = static_cast<double>(loaded.config.train.steps);
   if (static_cast<double>(optimizer.warmup_steps) > (1 - optimizer.decay_fraction) * steps) {
     loaded.reject("optimizer.decay_fraction",
@@ -133,7 +144,8 @@ void check_data(LoadedConfig& loaded, const models::Shape& shape) {
   if (!data.validation.empty() && data.validation_fraction > 0) {
     loaded.reject("data.validation_fraction", "cannot be given together with data.validation");
   }
-  if (data.tokenizer == "bytes" && shape.vocab_size > 0 && shape.vocab_size < 257) {
+  if (loaded.sound({"data.tokenizer", "model.vocab_size"}) && data.tokenizer == "bytes" &&
+      shape.vocab_size > 0 && shape.vocab_size < 257) {
     loaded.reject(
         "model.vocab_size",
         "must be at least 257 for data.tokenizer = \"bytes\": 256 bytes and end-of-document");
@@ -142,7 +154,7 @@ void check_data(LoadedConfig& loaded, const models::Shape& shape) {
 
 void check_trace(LoadedConfig& loaded) {
   const std::int64_t steps = loaded.config.train.steps;
-  if (loaded.config.trace.steps.first > steps) {
+  if (loaded.sound({"trace.steps", "train.steps"}) && loaded.config.trace.steps.first > steps) {
     loaded.reject("trace.steps", "must begin by train.steps = " + std::to_string(steps));
   }
 }
@@ -159,6 +171,15 @@ kernels::Dtype resolve_compute(PrecisionSection& precision, Device device) {
 }
 
 }  // namespace
+
+double ranks_asked_for(const ParallelSection& parallel) {
+  const auto product = [](std::initializer_list<std::int64_t> sizes) {
+    double ranks = 1;
+    for (const std::int64_t size : sizes) ranks *= static_cast<double>(size);
+    return ranks;
+  };
+  return product({parallel.tensor, parallel.pipeline, parallel.context, parallel.data.value_or(1)});
+}
 
 runtime::TrainerOptions resolve(LoadedConfig& loaded, int world) {
   Config& config = loaded.config;

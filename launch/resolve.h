@@ -7,6 +7,9 @@
 
 namespace trireme::launch {
 
+// How many ranks a layout needs at the least; above kMostRanks there is none. Exact up to there.
+double ranks_asked_for(const ParallelSection& parallel);
+
 // Checks everything that follows from the config and the number of ranks, without touching a
 // device or a data file; adds to the config's problems what it finds. Fills in what "auto" and
 // presets stand for, so that the config is the one that runs.

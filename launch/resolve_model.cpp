@@ -1,8 +1,7 @@
 #include "launch/resolve_model.h"
 
-#include <set>
-
 #include "launch/config_keys.h"
+#include "launch/numbers_text.h"
 
 namespace trireme::launch {
 namespace {
@@ -69,16 +68,6 @@ void overlay(Shape& shape, const ModelSection& model) {
   }
 }
 
-std::string divisors_of(std::int64_t value) {
-  std::string text;
-  std::set<std::int64_t> divisors;
-  for (std::int64_t d = 1; d * d <= value; ++d) {
-    if (value % d == 0) divisors.insert({d, value / d});
-  }
-  for (const std::int64_t d : divisors) text += (text.empty() ? "" : ", ") + std::to_string(d);
-  return text;
-}
-
 void check_sizes(LoadedConfig& loaded, const Shape& shape) {
   const auto require = [&](std::int64_t size, const char* key) {
     if (size < 1 && !loaded.rejected(key)) {
@@ -94,19 +83,23 @@ void check_sizes(LoadedConfig& loaded, const Shape& shape) {
   require(shape.vocab_size, "model.vocab_size");
   if (!has_heads) return;
   const std::int64_t heads = shape.num_attention_heads;
-  if (has_hidden && !loaded.config.model.head_dim && shape.hidden_size % heads != 0) {
-    loaded.reject("model.num_attention_heads",
-                  "must divide hidden_size = " + std::to_string(shape.hidden_size) +
-                      " unless head_dim is given: " + divisors_of(shape.hidden_size));
-  }
-  if (heads % shape.num_key_value_heads != 0) {
+  const bool are_sound =
+      loaded.sound({"model.hidden_size", "model.num_attention_heads", "model.head_dim"});
+  if (are_sound && has_hidden && !loaded.config.model.head_dim && shape.hidden_size % heads != 0) {
     loaded.reject(
-        "model.num_key_value_heads",
-        "must divide num_attention_heads = " + std::to_string(heads) + ": " + divisors_of(heads));
+        "model.num_attention_heads",
+        "must divide hidden_size = " + std::to_string(shape.hidden_size) +
+            " unless head_dim is given: " + listed(nearest(divisors_of(shape.hidden_size), heads)));
+  }
+  if (loaded.sound({"model.num_attention_heads", "model.num_key_value_heads"}) &&
+      heads % shape.num_key_value_heads != 0) {
+    loaded.reject("model.num_key_value_heads",
+                  "must divide num_attention_heads = " + std::to_string(heads) + ": " +
+                      listed(nearest(divisors_of(heads), shape.num_key_value_heads)));
   }
   // Where heads do not divide the hidden size, it is no size of theirs.
-  const bool has_size = has_hidden && !loaded.rejected("model.num_attention_heads");
-  if (has_size && shape.family == Family::llama && shape.head_dim % 2 != 0) {
+  const bool has_size = are_sound && !loaded.rejected("model.num_attention_heads");
+  if (has_size && has_hidden && shape.family == Family::llama && shape.head_dim % 2 != 0) {
     loaded.reject("model.head_dim",
                   "must be even: rotary positions turn pairs of channels; it is " +
                       std::to_string(shape.head_dim));
@@ -116,7 +109,7 @@ void check_sizes(LoadedConfig& loaded, const Shape& shape) {
 void check_family(LoadedConfig& loaded, const Shape& shape) {
   const std::int64_t sequence = loaded.config.train.seq_length;
   if (shape.family == Family::gpt2) {
-    if (shape.max_position_embeddings < 1) {
+    if (shape.max_position_embeddings < 1 && !loaded.rejected("model.max_position_embeddings")) {
       loaded.reject("model.max_position_embeddings", "is required for gpt2's learned positions");
     }
     if (shape.qk_norm) loaded.reject("model.qk_norm", "must be false for gpt2");
@@ -131,7 +124,9 @@ void check_family(LoadedConfig& loaded, const Shape& shape) {
     if (shape.rope_scaling)
       loaded.reject("model.rope_scaling", "is not for gpt2: its positions are learned");
   }
-  if (shape.max_position_embeddings > 0 && sequence > shape.max_position_embeddings) {
+  const bool has_positions = shape.max_position_embeddings > 0 &&
+                             loaded.sound({"model.max_position_embeddings", "train.seq_length"});
+  if (has_positions && sequence > shape.max_position_embeddings) {
     loaded.reject("train.seq_length", "must be at most model.max_position_embeddings = " +
                                           std::to_string(shape.max_position_embeddings));
   }

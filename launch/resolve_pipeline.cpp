@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "launch/numbers_text.h"
 #include "launch/schedule_file.h"
 #include "schedules/catalog.h"
 #include "schedules/check.h"
@@ -21,22 +23,24 @@ struct Shared {
 };
 
 Shared shared_by_ranks(const LoadedConfig& loaded, const models::Shape& shape) {
-  const auto known = [&](const char* key, std::int64_t size) {
-    return loaded.rejected(key) ? 0 : std::max<std::int64_t>(size, 0);
+  // A size that is not given may be that of a model that is not there, or follow from another size.
+  const bool has_base = loaded.sound({"model.preset", "model.hf_config"});
+  const auto known = [&](const char* key, std::int64_t size, const char* follows_from) {
+    const bool given = loaded.places.contains(key);
+    const bool is_sound =
+        !loaded.rejected(key) && (given || (has_base && loaded.sound({follows_from})));
+    return is_sound ? std::max<std::int64_t>(size, 0) : 0;
   };
   const TrainSection& train = loaded.config.train;
   const bool shares_tokens = loaded.config.parallel.sequence &&
-                             !loaded.rejected("train.micro_batch_size") &&
-                             !loaded.rejected("train.seq_length");
-  // What is not given may follow from another size.
-  const bool has_hidden = !loaded.rejected("model.hidden_size");
-  const bool has_heads = !loaded.rejected("model.num_attention_heads");
-  return {
-      .heads = known("model.num_attention_heads", shape.num_attention_heads),
-      .kv_heads = has_heads ? known("model.num_key_value_heads", shape.num_key_value_heads) : 0,
-      .intermediate = has_hidden ? known("model.intermediate_size", shape.intermediate_size) : 0,
-      .vocabulary = known("model.vocab_size", shape.vocab_size),
-      .tokens = shares_tokens ? train.micro_batch_size * train.seq_length : 0};
+                             loaded.sound({"train.micro_batch_size", "train.seq_length"});
+  const char* const heads = "model.num_attention_heads";
+  return {.heads = known(heads, shape.num_attention_heads, heads),
+          .kv_heads = known("model.num_key_value_heads", shape.num_key_value_heads, heads),
+          .intermediate =
+              known("model.intermediate_size", shape.intermediate_size, "model.hidden_size"),
+          .vocabulary = known("model.vocab_size", shape.vocab_size, "model.vocab_size"),
+          .tokens = shares_tokens ? train.micro_batch_size * train.seq_length : 0};
 }
 
 // What a number of tensor-parallel ranks breaks; nothing if it will do.
@@ -59,6 +63,19 @@ std::vector<std::string> broken_rules(const Shared& shared, std::int64_t ranks) 
   return broken;
 }
 
+// "; valid: 1, 2, 4": the numbers of ranks that break nothing, those nearest to what was asked for.
+std::string valid_text(const Shared& shared, std::int64_t asked_for) {
+  std::vector<std::int64_t> valid;
+  for (const std::int64_t size : {shared.heads, shared.intermediate, shared.tokens}) {
+    if (size == 0) continue;
+    for (const std::int64_t ranks : divisors_of(size)) {
+      if (broken_rules(shared, ranks).empty()) valid.push_back(ranks);
+    }
+    break;  // they have to divide all of them
+  }
+  return valid.empty() ? "" : "; valid: " + listed(nearest(std::move(valid), asked_for));
+}
+
 class PipelineResolver {
  public:
   PipelineResolver(LoadedConfig& loaded, runtime::TrainerOptions& options)
@@ -69,9 +86,11 @@ class PipelineResolver {
         micro_batches_(micro_batches_of(loaded, options)) {}
 
   void run() {
+    const std::int64_t asked_for = loaded_.config.parallel.pipeline;
+    if (!loaded_.sound({"parallel.pipeline"}) || ranks_ != asked_for) return;
     try {
-      if (ranks_ == 1 && micro_batches_ == 0) return;
       if (ranks_ == 1) {
+        if (!split(1) || micro_batches_ == 0) return;
         // There is nothing to order: each micro-batch forward, then backward.
         options_.schedule =
             schedules::make_schedule({.kind = "1f1b",
@@ -79,7 +98,8 @@ class PipelineResolver {
                                       .cost = {},
                                       .stage_costs = {},
                                       .goal = {.memory_limit = {}}});
-        split(1);
+      } else if (!loaded_.sound({"schedule.kind", "schedule.virtual_stages"})) {
+        has_enough_layers(ranks_);  // whatever the kind
       } else if (section_.kind == "file") {
         read_file();
       } else {
@@ -90,6 +110,9 @@ class PipelineResolver {
       loaded_.reject(own ? "schedule.file" : "schedule.kind", error.what());
     } catch (const models::ModelError& error) {
       loaded_.reject("schedule.split", error.what());
+    } catch (const MissingInput& error) {
+      if (loaded_.problems.empty()) throw;
+      loaded_.reject("schedule.file", error.what());
     }
   }
 
@@ -110,6 +133,8 @@ class PipelineResolver {
           "keeps two copies of the parameters, which training does not support; dualpipe-v is the "
           "same with one");
     }
+    const bool chooses = kind.virtual_stages == 0 && !section_.virtual_stages;
+    if (chooses && !has_layers()) return;
     const auto virtual_stages = static_cast<int>(section_.virtual_stages.value_or(
         schedules::usual_virtual_stages(kind, ranks_, options_.model.num_hidden_layers)));
     // What the kind has no choice about is said before what the layers rule out.
@@ -136,12 +161,12 @@ class PipelineResolver {
       return;
     }
     const Schedule schedule = read_schedule(section_.file);
-    if (micro_batches_ == 0) return;
     const auto have = [](int ranks, int micro_batches) {
       return std::to_string(ranks) + " ranks and " + std::to_string(micro_batches) +
              " micro-batches";
     };
-    if (schedule.placement.ranks != ranks_ || schedule.micro_batches != micro_batches_) {
+    const bool other_batch = micro_batches_ > 0 && schedule.micro_batches != micro_batches_;
+    if (schedule.placement.ranks != ranks_ || other_batch) {
       throw schedules::ScheduleError(section_.file + " is for " +
                                      have(schedule.placement.ranks, schedule.micro_batches) +
                                      ", the run has " + have(ranks_, micro_batches_));
@@ -149,31 +174,39 @@ class PipelineResolver {
     if (schedule.placement.copies() > 1) {
       throw schedules::ScheduleError(section_.file + " keeps two copies of the parameters");
     }
-    if (split(schedule.placement.stages)) finish(schedule);
+    if (split(schedule.placement.stages) && micro_batches_ > 0) finish(schedule);
+  }
+
+  bool has_layers() const {
+    return options_.model.num_hidden_layers > 0 &&
+           loaded_.sound({"model.num_hidden_layers", "model.preset", "model.hf_config"});
+  }
+
+  // For so many stages, if the layers are known and not listed.
+  bool has_enough_layers(std::int64_t stages) {
+    const std::int64_t layers = options_.model.num_hidden_layers;
+    if (!has_layers() || !section_.split.empty() || stages <= layers) return true;
+    loaded_.reject("parallel.pipeline", "pipeline * virtual stages = " + std::to_string(stages) +
+                                            " stages need a layer each, the model has " +
+                                            std::to_string(layers) +
+                                            ": use fewer, or list layers in schedule.split");
+    return false;
   }
 
   // False if there are too few layers, or something else is wrong with the model.
   bool split(std::int64_t stages) {
-    const std::int64_t layers = options_.model.num_hidden_layers;
-    const bool has_layers = layers > 0 && !loaded_.rejected("model.num_hidden_layers");
+    if (!loaded_.sound({"schedule.split"})) return false;
     if (!section_.split.empty()) {
       if (static_cast<std::int64_t>(section_.split.size()) != stages) {
         loaded_.reject("schedule.split", "must list the layers of each of the " +
                                              std::to_string(stages) + " stages, or be \"auto\"");
         return false;
       }
-      if (!has_layers) return false;
+      if (!has_layers()) return false;
       options_.stages = models::layers_as_listed(options_.model, section_.split);
       return true;
     }
-    if (has_layers && stages > layers) {
-      loaded_.reject("parallel.pipeline", "pipeline * virtual stages = " + std::to_string(stages) +
-                                              " stages need a layer each, the model has " +
-                                              std::to_string(layers) +
-                                              ": use fewer, or list layers in schedule.split");
-      return false;
-    }
-    if (loaded_.any_rejected("model")) return false;
+    if (!has_enough_layers(stages) || loaded_.any_rejected("model")) return false;
     options_.stages =
         models::split_layers(options_.model, static_cast<int>(stages), options_.costs.whole());
     return true;
@@ -201,14 +234,9 @@ void check_tensor(LoadedConfig& loaded, const models::Shape& shape) {
   const Shared shared = shared_by_ranks(loaded, shape);
   const auto broken = broken_rules(shared, parallel.tensor);
   if (parallel.tensor == 1 || broken.empty()) return;
-  std::string rules, valid;
+  std::string rules;
   for (const auto& rule : broken) rules += (rules.empty() ? "must " : ", and ") + rule;
-  const std::int64_t most = shared.heads > 0 ? shared.heads : parallel.tensor;
-  for (std::int64_t ranks = 1; ranks <= most; ++ranks) {
-    if (!broken_rules(shared, ranks).empty()) continue;
-    valid += (valid.empty() ? "" : ", ") + std::to_string(ranks);
-  }
-  loaded.reject("parallel.tensor", rules + "; valid: " + valid);
+  loaded.reject("parallel.tensor", rules + valid_text(shared, parallel.tensor));
 }
 
 void resolve_pipeline(LoadedConfig& loaded, runtime::TrainerOptions& options) {

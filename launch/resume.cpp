@@ -111,6 +111,9 @@ std::vector<ChangedKey> compare_with_saved(LoadedConfig& loaded,
                                            const std::string& checkpoint, const Reset& reset) {
   const LoadedConfig saved = parse_config(manifest.config, checkpoint + "/manifest.json", {});
   std::vector<ChangedKey> changes;
+  const auto follows = [&](const std::string& name) {
+    return loaded.place_of(name) == "default" && loaded.any_rejected("model");
+  };
   for (const Key& key : config_keys()) {
     if (!saved.places.contains(key.name)) continue;
     const std::string before = key.write(saved.config), now = key.write(loaded.config);
@@ -118,6 +121,7 @@ std::vector<ChangedKey> compare_with_saved(LoadedConfig& loaded,
     const bool learned_positions = key.name == "model.max_position_embeddings" &&
                                    loaded.config.model.model_type == models::Family::gpt2;
     if (is_among(key.name, kShapeKeys) || learned_positions) {
+      if (follows(key.name)) continue;  // from another one, which is named
       loaded.reject(key.name, "must be " + before + ", as in the checkpoint " + checkpoint +
                                   "; to train another model, use another run.dir or "
                                   "checkpoint.resume = \"never\"");

@@ -54,9 +54,13 @@ void RunCheckpoints::plan(LoadedConfig& loaded, const Reset& reset) {
 
 std::optional<fs::path> RunCheckpoints::preview(LoadedConfig& loaded, const Reset& reset) {
   reset_ = reset;
-  find_candidates(loaded);
-  if (candidates_.empty()) return std::nullopt;
-  return candidates_.front();
+  const auto found = find_candidates(loaded);
+  if (!found && !candidates_.empty()) {
+    throw CheckpointError(
+        checkpoints::Fault::corrupt,
+        candidates_.front().parent_path().string() + ": none of the checkpoints there is good");
+  }
+  return found;
 }
 
 void RunCheckpoints::lock_folder() {
@@ -64,7 +68,7 @@ void RunCheckpoints::lock_folder() {
   store_->remove_leftovers();
 }
 
-void RunCheckpoints::find_candidates(LoadedConfig& loaded) {
+std::optional<fs::path> RunCheckpoints::find_candidates(LoadedConfig& loaded) {
   const Candidates found = resume_candidates(loaded.config);
   candidates_ = found.paths;
   if (found.begun) {
@@ -91,8 +95,9 @@ void RunCheckpoints::find_candidates(LoadedConfig& loaded) {
                                   change.before, change.now.empty() ? "nothing" : change.now,
                                   change.place));
     }
-    break;
+    return path;
   }
+  return std::nullopt;
 }
 
 // Only rank 0 has looked: on a shared disk others might see another moment.

@@ -70,7 +70,8 @@ class RunCheckpoints {
  private:
   void begin(const LoadedConfig& loaded, kernels::Backend& backend, runtime::Trainer& trainer);
   void lock_folder();
-  void find_candidates(LoadedConfig& loaded);
+  // Returns the first that can be read: nothing if there is none.
+  std::optional<std::filesystem::path> find_candidates(LoadedConfig& loaded);
   void share_candidates();
   std::optional<std::string> try_candidate(const std::filesystem::path& path,
                                            runtime::Trainer& trainer, TrainingData& data);

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <sstream>
 
@@ -70,6 +71,18 @@ void say_peaks(Job& job, const kernels::Backend& backend) {
   }
   kernels::log().info("peak memory {} on rank {}, the largest of {}: {}",
                       bytes_text(peaks[largest].front()), largest, all.size(), parts);
+}
+
+void say_why_stopped(int signal, bool in_time, std::optional<std::int64_t> saved) {
+  const std::string why = signal != 0 ? std::string("by ") + strsignal(signal)
+                          : in_time   ? "to end in time"
+                                      : "by another rank's signal";
+  if (saved) {
+    kernels::log().warn("stopped {} after step {}, saved; the same command goes on", why, *saved);
+  } else {
+    kernels::log().warn(
+        "stopped {} after a whole step; checkpoint.interval is 0, so nothing was saved", why);
+  }
 }
 
 }  // namespace trireme::launch

@@ -1,6 +1,7 @@
 #include "launch/schedule_file.h"
 
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -16,6 +17,8 @@ using nlohmann::json;
 using schedules::ScheduleError;
 
 std::string contents_of(const std::string& path) {
+  if (std::filesystem::is_directory(path))
+    throw MissingInput(path + ": is a folder, not a file of a schedule");
   std::ifstream file(path, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(file), {}};
   if (!file || (text.empty() && file.peek() != std::char_traits<char>::eof())) {

@@ -111,6 +111,7 @@ void add_bench(CLI::App& app, Command& chosen) {
   auto* command =
       app.add_subcommand("bench", "measures this machine, and what trireme makes of it");
   command->require_subcommand(1);
+  command->footer("Example:\n  mpirun -np 2 trireme bench step --hidden 512 --threads 1");
   add_bench_kernels(*command, chosen);
   add_bench_collectives(*command, chosen);
   add_bench_step(*command, chosen);

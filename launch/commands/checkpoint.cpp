@@ -199,6 +199,7 @@ void add_checkpoint(CLI::App& app, Command& chosen) {
   auto* parent = app.add_subcommand("checkpoint",
                                     "lists, explains, checks, compares and converts checkpoints");
   parent->require_subcommand(1);
+  parent->footer("Example:\n  trireme checkpoint list runs/quickstart");
   std::shared_ptr<Arguments> arguments;
   add(*parent, chosen, "list", "the checkpoints of a run, newest first",
       "trireme checkpoint list runs/quickstart", list, arguments);

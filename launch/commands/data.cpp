@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
@@ -50,7 +52,8 @@ void each_document(const std::string& path, const std::string& separator,
 void require_files(const std::vector<std::string>& paths) {
   std::string missing;
   for (const std::string& path : paths) {
-    if (std::ifstream(path) && !std::filesystem::is_directory(path)) continue;
+    // Not opened: what writes into a pipe would lose its reader.
+    if (access(path.c_str(), R_OK) == 0 && !std::filesystem::is_directory(path)) continue;
     missing += (missing.empty() ? "" : "\n  ") + path + ": no such file, or it cannot be read";
   }
   if (!missing.empty()) throw data::DataError(data::Fault::missing, missing);
@@ -132,6 +135,7 @@ ExitCode inspect(const InspectArguments& arguments) {
 void add_data(CLI::App& app, Command& chosen) {
   auto* data = app.add_subcommand("data", "makes token files from text, and explains them");
   data->require_subcommand(1);
+  data->footer("Example:\n  trireme data build --output build/corpus book.txt");
   auto* build_command =
       data->add_subcommand("build", "turns text files into PREFIX.bin and PREFIX.idx");
   // Lives as long as the parser that fills it in.

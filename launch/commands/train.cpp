@@ -6,7 +6,6 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <exception>
 #include <functional>
 #include <optional>
@@ -62,7 +61,7 @@ class Run {
     job_.set_patience(watchdog_timeout(loaded().config));
     agree_on_device(setup_, job_);
     agree_on(job_, "config", text_of_config(loaded()));
-    all_or_none(job_, [this] { setup_.data = open_training_data(loaded()); });
+    all_or_none(job_, [this] { open_data(); });
     agree_on(job_, "training data", text_of_data(setup_.data));
     all_or_none(job_, [this] { plan_checkpoints(); });
     all_or_none(job_, [this] {
@@ -125,6 +124,23 @@ class Run {
       std::fprintf(stderr, "warning: training here would fail: %s\n", error.what());
     } catch (const checkpoints::CheckpointError& error) {
       std::fprintf(stderr, "warning: training here would fail: %s\n", error.what());
+    }
+  }
+
+  // Where files are missing, what is wrong with the checkpoints is said along with it.
+  void open_data() {
+    try {
+      setup_.data = open_training_data(loaded());
+    } catch (const data::DataError& error) {
+      std::string also;
+      try {
+        checkpoints_.preview(setup_.loaded, parse_reset(arguments_.reset));
+      } catch (const checkpoints::CheckpointError& other) {
+        also = std::string("\n  ") + other.what();
+      }
+      if (!loaded().problems.empty()) add_missing_files(setup_.loaded);
+      require_no_problems();
+      throw data::DataError(error.fault, error.what() + also);
     }
   }
 
@@ -299,7 +315,10 @@ class Run {
 
   ExitCode conclude(runtime::Outcome outcome, bool saved) {
     if (folder_) {
-      if (outcome == runtime::Outcome::stopped) say_why_stopped(saved);
+      const std::int64_t last = checkpoints_.last_step();
+      if (outcome == runtime::Outcome::stopped) {
+        say_why_stopped(stop_.signal, in_time_, saved ? std::optional(last) : std::nullopt);
+      }
       if (outcome == runtime::Outcome::diverged) {
         kernels::log().error(
             "diverged: every step, or {} in a row, had gradients that are not finite",
@@ -313,22 +332,6 @@ class Run {
       case runtime::Outcome::diverged: return ExitCode::diverged;
     }
     return ExitCode::internal;
-  }
-
-  void say_why_stopped(bool saved) const {
-    const int signal = stop_.signal;
-    const std::string why = signal != 0 ? std::string("by ") + strsignal(signal)
-                            : in_time_  ? "to end in time"
-                                        : "by another rank's signal";
-    if (saved) {
-      kernels::log().warn("stopped {} after step {}, saved; the same command goes on", why,
-                          checkpoints_.last_step());
-    } else {
-      kernels::log().warn(
-          "stopped {} after a whole step; checkpoint.interval is 0, so nothing was "
-          "saved",
-          why);
-    }
   }
 
   Job& job_;

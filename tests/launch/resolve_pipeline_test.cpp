@@ -57,7 +57,7 @@ TEST_F(ResolvePipelineTest, SaysWhatIsWrongWithTheLayoutOfAWrongModel) {
   expect_says(problem_with(heads, "train.global_batch_size").rule, "nearest: 6, 8");
   EXPECT_EQ(problem_with(heads, "parallel.tensor").rule,
             "must divide intermediate_size = 96, and divide micro_batch_size * seq_length = 512 "
-            "(or set parallel.sequence = false); valid: 1, 2, 4");
+            "(or set parallel.sequence = false); valid: 1, 2, 4, 8, 16, 32");
   expect_says(problem_with(heads, "parallel.pipeline").rule, "3 stages need a layer each");
   const LoadedConfig layers = problems("model.num_hidden_layers=0");
   EXPECT_EQ(layers.problems.size(), 3u) << ConfigError(layers.problems).what();

@@ -134,6 +134,45 @@ TEST_F(ResolveTest, ChangesSinglePartsOfAPreset) {
   EXPECT_EQ(models::rope_frequencies(options.model), models::rope_frequencies(expected));
 }
 
+// One value is wrong, and others are fine with any right one in its place.
+TEST_F(ResolveTest, JudgesNothingByAValueThatIsWrong) {
+  const std::vector<std::pair<std::string, std::vector<std::string>>> cases{
+      {"train.micro_batch_size", {"train.micro_batch_size=0", "train.global_batch_size=33"}},
+      {"train.seq_length", {"train.seq_length=-1", "model.max_position_embeddings=128"}},
+      {"optimizer.lr", {"optimizer.lr=-1", "optimizer.min_lr=1"}},
+      {"optimizer.warmup_steps", {"optimizer.warmup_steps=-1", "train.steps=5"}},
+      {"train.steps", {"train.steps=0", "optimizer.warmup_steps=300", "trace.steps=\"201-202\""}},
+      {"model.hidden_size", {"model.hidden_size=0", "model.num_attention_heads=7"}},
+      {"model.head_dim", {"model.head_dim=0", "model.num_attention_heads=7"}},
+      {"model.num_key_value_heads", {"model.num_key_value_heads=0"}},
+      {"model.max_position_embeddings",
+       {"model.model_type=gpt2", "model.max_position_embeddings=-5"}},
+      {"schedule.kind",
+       {"schedule.kind=zb-vv", "schedule.virtual_stages=2", "parallel.pipeline=2"}},
+      {"schedule.virtual_stages",
+       {"schedule.virtual_stages=0", "schedule.split=[1,1,0,0]", "parallel.pipeline=2",
+        "schedule.kind=interleaved"}},
+      {"schedule.split", {"schedule.split=[9,-1]", "parallel.pipeline=2"}},
+      {"parallel.tensor", {"parallel.tensor=0", "parallel.data=1"}},
+      {"model.preset",
+       {"model.preset=x", "schedule.kind=interleaved", "parallel.pipeline=2",
+        "schedule.split=[1,1,1,1]"}}};
+  for (const auto& [key, settings] : cases) {
+    SCOPED_TRACE(key);
+    problem(key, settings, 2);
+  }
+}
+
+TEST_F(ResolveTest, RefusesMoreRanksThanCanBe) {
+  for (const std::string sizes : {"pipeline=65536", "data=1048576"}) {
+    const auto loaded = resolved(kSmallRun, {"parallel.tensor=65536", "parallel." + sizes}).loaded;
+    const auto found = problems_with(loaded, "parallel.tensor");
+    ASSERT_EQ(found.size(), 2u);
+    expect_says(found[0].rule, "at most 1048576 ranks");
+    expect_says(found[1].rule, "valid: 1, 2, 4");
+  }
+}
+
 TEST_F(ResolveTest, NamesThePresetsIfThereIsNoneOfThatName) {
   const auto [loaded, options] =
       resolved("[model]\npreset = \"llama\"\n[data]\ntrain = [\"corpus\"]\n");
