@@ -10,11 +10,12 @@ import argparse
 import json
 import os
 import pathlib
-import socket
 import statistics
 import subprocess
 import sys
 import time
+
+import torch_ranks
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent.parent
 ROUNDS = 5
@@ -106,19 +107,8 @@ def work(options):
 
 
 def run_torch(options):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, __file__, *sys.argv[1:], "--port", str(port)]
-    workers = [
-        subprocess.Popen([*command, "--worker", str(rank)], text=True,
-                         stdout=subprocess.PIPE if rank == 0 else subprocess.DEVNULL)
-        for rank in range(options.ranks)
-    ]
-    output, _ = workers[0].communicate()
-    if any(worker.wait() != 0 for worker in workers):
-        sys.exit("a PyTorch rank failed")
-    return {(row["operation"], row["bytes"]): row["seconds"] for row in map(json.loads, output.splitlines())}
+    rows = torch_ranks.rows_of_first_rank(__file__, options.ranks)
+    return {(row["operation"], row["bytes"]): row["seconds"] for row in rows}
 
 
 def run_trireme(options):
@@ -140,6 +130,8 @@ def main():
     if options.worker is not None:
         work(options)
         return
+    if options.ranks < 2:
+        sys.exit("--ranks: two or more")
     pairs = [(run_trireme(options), run_torch(options)) for _ in range(options.pairs)]
     rows = []
     print(f"{options.ranks} ranks on {options.device}, fp32, {options.pairs} pairs")

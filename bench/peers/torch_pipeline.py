@@ -10,10 +10,10 @@ import ctypes
 import json
 import os
 import pathlib
-import socket
 import subprocess
-import sys
 import time
+
+import torch_ranks
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -147,19 +147,8 @@ def work(options):
 
 
 def run_torch(options):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, __file__, *sys.argv[1:], "--port", str(port)]
-    workers = [
-        subprocess.Popen([*command, "--worker", str(rank)], text=True,
-                         stdout=subprocess.PIPE if rank == 0 else subprocess.DEVNULL)
-        for rank in range(options.ranks)
-    ]
-    output, _ = workers[0].communicate()
-    if any(worker.wait() != 0 for worker in workers):
-        sys.exit("a PyTorch rank failed")
-    return {row["name"]: row["seconds"] for row in map(json.loads, output.splitlines())}
+    rows = torch_ranks.rows_of_first_rank(__file__, options.ranks)
+    return {row["name"]: row["seconds"] for row in rows}
 
 
 def run_trireme(options):
