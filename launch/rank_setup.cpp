@@ -87,7 +87,7 @@ void read_config(RankSetup& setup, const Job& job, const ConfigArguments& argume
   setup.options = resolve(setup.loaded, ranks_of(setup.loaded, job, dry_run));
   if (!dry_run) check_memory(setup, job);
   if (setup.loaded.problems.empty()) return;
-  if (!dry_run) add_missing_files(setup.loaded);
+  if (!dry_run) add_file_problems(setup.loaded);
   throw ConfigError(setup.loaded.problems);
 }
 

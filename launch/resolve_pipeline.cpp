@@ -65,9 +65,10 @@ std::vector<std::string> broken_rules(const Shared& shared, std::int64_t ranks) 
 
 // "; valid: 1, 2, 4": the numbers of ranks that break nothing, those nearest to what was asked for.
 std::string valid_text(const Shared& shared, std::int64_t asked_for) {
+  constexpr std::int64_t kLargest = std::int64_t{1} << 30;  // whose divisors are found at once
   std::vector<std::int64_t> valid;
   for (const std::int64_t size : {shared.heads, shared.intermediate, shared.tokens}) {
-    if (size == 0) continue;
+    if (size == 0 || size > kLargest) continue;
     for (const std::int64_t ranks : divisors_of(size)) {
       if (broken_rules(shared, ranks).empty()) valid.push_back(ranks);
     }
@@ -162,8 +163,10 @@ class PipelineResolver {
     }
     const Schedule schedule = read_schedule(section_.file);
     const auto have = [](int ranks, int micro_batches) {
-      return std::to_string(ranks) + " ranks and " + std::to_string(micro_batches) +
-             " micro-batches";
+      const std::string text = std::to_string(ranks) + " ranks";
+      // Where the batch is wrong, there is no number.
+      if (micro_batches == 0) return text;
+      return text + " and " + std::to_string(micro_batches) + " micro-batches";
     };
     const bool other_batch = micro_batches_ > 0 && schedule.micro_batches != micro_batches_;
     if (schedule.placement.ranks != ranks_ || other_batch) {

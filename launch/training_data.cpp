@@ -120,7 +120,7 @@ TrainingData open_training_data(const LoadedConfig& loaded) {
   return opened;
 }
 
-void add_missing_files(LoadedConfig& loaded) {
+void add_file_problems(LoadedConfig& loaded) {
   Failures failures(loaded);
   if (!loaded.rejected("data.tokenizer")) {
     failures.attempt("data.tokenizer", [&] { check_tokenizer(loaded.config); });

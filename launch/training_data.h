@@ -21,8 +21,8 @@ struct TrainingData {
 // everything that is wrong, and where the config asks for it.
 TrainingData open_training_data(const LoadedConfig& loaded);
 
-// Adds files that open_training_data would not find to the problems of a config that has others:
+// Adds what open_training_data would say of the files to the problems of a config that has others:
 // everything is said at once.
-void add_missing_files(LoadedConfig& loaded);
+void add_file_problems(LoadedConfig& loaded);
 
 }  // namespace trireme::launch

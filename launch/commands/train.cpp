@@ -138,7 +138,7 @@ class Run {
       } catch (const checkpoints::CheckpointError& other) {
         also = std::string("\n  ") + other.what();
       }
-      if (!loaded().problems.empty()) add_missing_files(setup_.loaded);
+      if (!loaded().problems.empty()) add_file_problems(setup_.loaded);
       require_no_problems();
       throw data::DataError(error.fault, error.what() + also);
     }
